@@ -58,7 +58,7 @@ def test_every_claim_of_the_file_is_complete_and_keys_are_unique():
     rows = [row for claim in claims.read().values() for row in claim["rows"]]
     assert len({row["key"] for row in rows}) == len(rows)
     for claim in claims.read().values():
-        assert claim.keys() - {"quantifier"} == {"id", "where", "says", "rows"}
+        assert claim.keys() - {"quantifier"} == {"id", "where", "computed", "says", "rows"}
         assert claim.get("quantifier", "most") == "most"
     for row in rows:
         assert {"key", "what", "paper", "format"} <= row.keys()
@@ -71,6 +71,31 @@ def test_the_papers_own_numbers_satisfy_their_rows():
         for row in claim["rows"]:
             if isinstance(row["paper"], float):
                 assert claims.row_verdict(row, exact(row["paper"])) == "holds", row["key"]
+
+
+def test_findings_survive_the_way_through_text():
+    found = {"a": Finding(1 / 3, -np.inf, np.inf), "b": exact(np.nan), "c": exact(12)}
+    read = claims.from_json(claims.to_json(found))
+    assert read["a"] == Finding(0.333333, -np.inf, np.inf) and np.isnan(read["b"].value) and read["c"] == exact(12)
+
+
+def test_scoreboard_counts_the_rows_of_each_claim_and_judges_as_the_pages_do():
+    found = {row["key"]: exact(row.get("at_least", row.get("at_most"))) for row in claims.read()["C1"]["rows"][1:]}
+    board = claims.scoreboard(found)
+    assert board.index.tolist() == list(claims.read())
+    assert board.loc["C1", ["holds", "fails", "open", "no value"]].tolist() == [5, 0, 0, 1]
+    for key, claim in claims.read().items():
+        assert board.loc[key, "verdict"] == claims.verdict(claim, found)
+        rows = sum(not row.get("beyond") for row in claim["rows"])
+        assert board.loc[key, ["holds", "fails", "open", "no value"]].sum() == rows
+
+
+def test_rows_are_those_of_the_file_with_what_was_found():
+    table = claims.rows({"full_ab": Finding(0.6167, 0.6, 0.63)}).set_index("key")
+    assert table.index.tolist() == [row["key"] for claim in claims.read().values() for row in claim["rows"]]
+    assert table.loc["full_ab", ["value", "low", "high", "verdict"]].tolist() == [0.6167, 0.6, 0.63, "open"]
+    assert table["value"].isna().sum() == len(table) - 1 and (table["verdict"] == "not run").sum() == len(table) - 1
+    assert table["computed_at"].str.fullmatch(r"0\d_\w+#[\w-]+").all()
 
 
 def test_table_has_a_line_per_row_and_refuses_what_no_row_asks_for():

@@ -8,6 +8,7 @@ that were not run, are undefined or go beyond the paper do not count.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,6 +83,52 @@ def table(ids: list[str], found: Mapping[str, Finding], path: Path | None = None
     lines = [_line(claim, row, found) for claim in claims.values() for row in claim["rows"]]
     table = pd.DataFrame(lines).set_index(["claim", "measure"])
     return table.loc[:, (table != "").any()]
+
+
+def rows(found: Mapping[str, Finding], path: Path | None = None) -> pd.DataFrame:
+    """Every row of every claim as plain values, for a machine: bounds, what was found (NaN where nothing), verdicts."""
+    lines = []
+    for claim in read(path).values():
+        for row in claim["rows"]:
+            finding = found.get(row["key"]) or exact(np.nan)
+            lines.append({
+                "claim": claim["id"], "key": row["key"], "measure": row["what"], "paper": row["paper"],
+                "authors_2022": row.get("authors_2022", np.nan), "value": finding.value, "low": finding.low,
+                "high": finding.high, "at_least": row.get("at_least", np.nan), "at_most": row.get("at_most", np.nan),
+                "verdict": row_verdict(row, found.get(row["key"])), "untestable": row.get("untestable", ""),
+                "beyond_the_paper": row.get("beyond", False), "computed_at": computed_at(claim, row),
+                "claim_verdict": verdict(claim, found),
+            })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def scoreboard(found: Mapping[str, Finding], path: Path | None = None) -> pd.DataFrame:
+    """A line per claim: what it says, its verdict, and how many of its rows hold, fail, are open or undecided."""
+    lines = {}
+    for key, claim in read(path).items():
+        judged = [row_verdict(row, found.get(row["key"])) for row in claim["rows"] if not row.get("beyond")]
+        counts = {name: judged.count(name) for name in ("holds", "fails", "open")}
+        counts["no value"] = len(judged) - sum(counts.values())
+        lines[key] = {"the paper says": claim["says"], "in": claim["where"], "verdict": verdict(claim, found)} | counts
+    return pd.DataFrame(lines).T.rename_axis("claim")
+
+
+def computed_at(claim: Mapping, row: Mapping) -> str:
+    """Page and place whose code computes a row: "notebook#anchor"."""
+    return row.get("computed", claim["computed"])
+
+
+def to_json(found: Mapping[str, Finding]) -> str:
+    """Findings as text, rounded to 6 significant digits, to be glued and read by another notebook."""
+    return json.dumps({
+        key: [float(f"{value:.6g}") for value in (finding.value, finding.low, finding.high)]
+        for key, finding in found.items()
+    })  # fmt: skip
+
+
+def from_json(text: str) -> dict[str, Finding]:
+    """Invert `to_json`."""
+    return {key: Finding(*values) for key, values in json.loads(text).items()}
 
 
 def _line(claim: Mapping, row: Mapping, found: Mapping[str, Finding]) -> dict[str, str]:

@@ -1,10 +1,21 @@
-"""What a notebook needs of its surroundings: gluing numbers into the prose, and the provenance footer."""
+"""What a notebook needs of its surroundings: gluing numbers into the prose, reading what other notebooks glued, figures'
+values as files, and the provenance footer.
+
+While the book is built, ``scripts/build_book.py`` sets two environment variables: ``BOOK_EXECUTED``, the folder of the
+notebooks as executed in this build, and ``BOOK_VALUES``, a folder for tables that readers can download.
+"""
 
 from __future__ import annotations
 
+import ast
+import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
-from helpers import provenance
+import pandas as pd
+
+from helpers import datasets, provenance
 
 
 def glue(values: Mapping[str, float | int | str] | None = None, **more: float | int | str) -> None:
@@ -18,6 +29,42 @@ def glue(values: Mapping[str, float | int | str] | None = None, **more: float | 
         return
     for name, value in ((values or {}) | more).items():
         store(name, float(f"{value:.6g}") if isinstance(value, float) else value, display=False)
+
+
+def glued(notebook: str) -> dict[str, float | int | str]:
+    """Everything ``notebook`` (such as "01_introduction") glued when it was executed: in this build, or as committed.
+
+    Raises
+    ------
+    FileNotFoundError : the notebook has not been executed.
+    """
+    folder = Path(os.environ.get("BOOK_EXECUTED") or datasets.data_folder().parent / "notebooks")
+    path = folder / f"{notebook}.ipynb"
+    if not path.is_file():
+        raise FileNotFoundError(f"{notebook} has not been executed: there is no {path}. Run `make sync`.")
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", ()) if "scrapbook" in output.get("metadata", {})]
+    return {o["metadata"]["scrapbook"]["name"]: _value(o["data"]) for o in outputs}
+
+
+def _value(data: Mapping[str, str | list[str]]) -> float | int | str:
+    """The value of a glued output, stored as its representation."""
+    text = "".join(next(value for mime, value in data.items() if mime.endswith("text/plain")))
+    return float(text) if text in ("nan", "inf", "-inf") else ast.literal_eval(text)
+
+
+def download(name: str, table: pd.DataFrame | None = None) -> None:
+    """While the book is built, write ``table`` as ``name``.csv for readers; without a table, the values last drawn.
+
+    The name of a figure puts a link to the file into that figure's caption.
+    """
+    if folder := os.environ.get("BOOK_VALUES"):
+        if table is None:
+            from helpers import drawn
+
+            table = drawn.values()
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        table.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")
 
 
 def footer(**about: str) -> None:
