@@ -2,6 +2,8 @@
 
     python scripts/build_book.py [--params FILE.yaml]
 
+Besides the pages it writes ``values/``: the values of every figure, linked in the captions, and the scoreboard.
+
 Cells are executed once and kept in a cache, whose name tells what they depend on besides their own code: helpers,
 data, claims, installed packages and parameters. When one of them changes, everything runs again. FILE.yaml gives
 notebooks other parameters, for example ``02_representational_geometry: {n_models: 10}``; the book then goes to
@@ -27,8 +29,11 @@ from notebook_text import injected, parameters_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHED_ON = ("src/helpers/**/*.py", "data/manifest.json", "book/claims.toml", "requirements.lock")
+VALUES = "values"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 TROUBLE = re.compile(r"WARNING: |ERROR: |CRITICAL: |^\w+Error\b")
+CAPTION = re.compile(r'<figure [^>]*\bid="(?P<id>[\w-]+)".*?</figcaption>', flags=re.DOTALL)
+PLACE = '<div id="the-paper-in-one-figure"></div>'
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 
 
@@ -43,11 +48,15 @@ def main() -> int:
     if params:
         source = ROOT / "_build" / f"params-{digest([json.dumps(params, sort_keys=True).encode()])}"
         stage(params, source)
-    status = build(source, cache_for(params))
+    cache = cache_for(params)
+    status = build(source, cache)
     if status:
         print(f"\nThe book was not built: see the messages above. ({time.monotonic() - start:.0f} s)")
         return status
-    page = os.path.relpath(source / "_build" / "html" / "index.html")
+    html = source / "_build" / "html"
+    offer_values(html, cache / VALUES)
+    show_summary(html / "book" / "index.html", html / "notebooks" / "05_discussion.html")
+    page = os.path.relpath(html / "index.html")
     print(f"\nThe book is ready: open {page} ({time.monotonic() - start:.0f} s)")
     return 0
 
@@ -103,7 +112,10 @@ def build(source: Path, cache: Path) -> int:
     (out / "config.yml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--config", str(out / "config.yml")]
     command += ["--all", "-W", "-n", "--keep-going"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    where = {"BOOK_EXECUTED": str(out / "jupyter_execute" / "notebooks"), "BOOK_VALUES": str(cache / VALUES)}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=os.environ | where
+    )
     lines = []
     for line in process.stdout:
         lines.append(COLOUR.sub("", line))
@@ -114,6 +126,33 @@ def build(source: Path, cache: Path) -> int:
         print(*(line for line in lines[:-40] if TROUBLE.search(line)), *lines[-40:], sep="")
         print(f"Everything it said is in {os.path.relpath(out / 'build.log')}")
     return process.returncode
+
+
+def offer_values(html: Path, values: Path) -> None:
+    """Put the tables that the notebooks wrote (`helpers.notebook.download`) beside the pages, linked in captions."""
+    shutil.copytree(values, html / VALUES)
+    for page in (html / "notebooks").glob("*.html"):
+        page.write_text(CAPTION.sub(lambda found: with_link(found, html), page.read_text()))
+
+
+def show_summary(front: Path, discussion: Path) -> None:
+    """Show the discussion's summary figure on the front page as well; both pages lie equally deep."""
+    figures = {found["id"]: found[0] for found in CAPTION.finditer(discussion.read_text())}
+    figure = figures["fig-summary"].replace('id="fig-summary"', 'id="the-paper-in-one-figure"', 1) + "</figure>"
+    figure = re.sub(r'<span class="caption-number">.*?</span>|<a class="headerlink".*?</a>', "", figure)
+    text = front.read_text()
+    if PLACE not in text:
+        raise ValueError(f"{front.name} has no {PLACE} to put the summary figure into.")
+    front.write_text(text.replace(PLACE, figure))
+
+
+def with_link(figure: re.Match, html: Path) -> str:
+    """A figure's HTML with a link to its values at the end of its caption, where there is a table of that name."""
+    name = figure["id"]
+    if not (html / VALUES / f"{name}.csv").is_file():
+        return figure[0]
+    link = f'<a class="values" href="../{VALUES}/{name}.csv" download>values drawn (CSV)</a>'
+    return figure[0].removesuffix("</figcaption>") + f"<p>{link}</p></figcaption>"
 
 
 def progress(line: str) -> str:

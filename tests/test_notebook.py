@@ -1,7 +1,10 @@
+import json
 import re
 import sys
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from helpers import notebook, provenance
 
@@ -23,6 +26,32 @@ def test_glue_keeps_nan_as_nan(monkeypatch):
 def test_glue_does_nothing_where_there_is_no_book(monkeypatch):
     monkeypatch.setitem(sys.modules, "myst_nb", None)
     notebook.glue(r2=0.5)
+
+
+def test_what_a_notebook_glued_is_read_back(tmp_path, monkeypatch):
+    def record(name, text):
+        return {"metadata": {"scrapbook": {"name": name}}, "data": {"application/papermill.record/text/plain": text}}
+
+    first = {"outputs": [record("r2", "0.25"), {"output_type": "stream"}]}
+    second = {"outputs": [record("word", ["'a\\'b'"]), record("none", "nan")]}
+    cells = [first, {}, second]
+    (tmp_path / "01_x.ipynb").write_text(json.dumps({"cells": cells}))
+    monkeypatch.setenv("BOOK_EXECUTED", str(tmp_path))
+    read = notebook.glued("01_x")
+    assert read["r2"] == 0.25 and read["word"] == "a'b" and np.isnan(read["none"])
+    with pytest.raises(FileNotFoundError, match="02_y has not been executed"):
+        notebook.glued("02_y")
+
+
+def test_tables_are_written_only_while_the_book_is_built(tmp_path, monkeypatch):
+    table = pd.DataFrame({"set": ["fruits"], "R2": [1 / 3]})
+    monkeypatch.delenv("BOOK_VALUES", raising=False)
+    notebook.download("nothing", table)
+    monkeypatch.setenv("BOOK_VALUES", str(tmp_path / "values"))
+    notebook.download("rows", table)
+    assert sorted(path.name for path in (tmp_path / "values").iterdir()) == ["rows.csv", "rows.json"]
+    assert pd.read_csv(tmp_path / "values" / "rows.csv")["R2"].item() == 0.333333
+    assert json.loads((tmp_path / "values" / "rows.json").read_text()) == [{"set": "fruits", "R2": 0.333333}]
 
 
 def test_footer_names_versions_machine_time_and_what_it_is_given(capsys, monkeypatch):

@@ -1,7 +1,9 @@
 """The built pages: what a reader's browser is given (run `make book` first)."""
 
+import json
 import os
 import re
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -115,6 +117,38 @@ def test_every_notebook_ends_with_its_provenance(page):
         items = [item.get_text() for item in article(page).find_all("li")[-12:]]
         for name in ("versions", "data", "machine", "time"):
             assert any(item.startswith(f"{name}:") for item in items), f"the last list lacks {name!r}: {items}"
+
+
+def test_figures_offer_their_values(page):
+    """Every plot on a notebook's page has a link in its caption to a table that is there and holds numbers."""
+    if page in NOTEBOOKS:
+        for plot in article(page).select("figure:has(img.plot)"):
+            link = plot.select_one("figcaption a.values")
+            assert link, f"{plot.get('id')} has no link to its values"
+            lines = (HTML / page).parent.joinpath(link["href"]).read_text().splitlines()
+            assert len(lines) > 1 and re.search(r"\d", lines[1]), link["href"]
+
+
+def test_scoreboard_shows_each_row_of_the_claims_file_with_the_value_of_its_page():
+    if not PAGES:
+        pytest.skip("there are no built pages: run `make book`")
+    rows = json.loads((HTML / "values" / "scoreboard.json").read_text())
+    claimed = tomllib.loads((HTML.parents[1] / "book" / "claims.toml").read_text())["claim"]
+    assert [row["key"] for row in rows] == [row["key"] for claim in claimed for row in claim["rows"]]
+    for row in rows:
+        name, _, place = row["computed_at"].partition("#")
+        assert problem_of("notebooks/05_discussion.html", f"{name}.html#{place}") == ""
+        lines = article(f"notebooks/{name}.html").find_all("tr")
+        cells = next(cells for cells in ([cell.get_text() for cell in line(["th", "td"])] for line in lines)
+                     if row["measure"] in cells)  # fmt: skip
+        assert row["verdict"] in cells, f"{row['key']} has another verdict on its own page: {cells}"
+
+
+def test_front_page_shows_the_summary_figure():
+    if not PAGES:
+        pytest.skip("there are no built pages: run `make book`")
+    image = article("book/index.html").select_one("figure#the-paper-in-one-figure img.plot")
+    assert image["alt"] and (HTML / "book" / image["src"]).is_file()
 
 
 def test_mathjax_comes_with_the_book(page):

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*(ROOT / "notebooks").glob("*.md"), *(ROOT / "book").glob("*.md")])
 
 NAMES = re.compile(
-    r"CIFAR-10|92 objects|LeNet-?5|VGG-?1[69]|float(?:16|32|64)|sha256|fc[67]|C[1-9]|R2"  # data, networks
+    r"CIFAR-10|92 objects|LeNet-?5|VGG-?1[69]|float(?:16|32|64)|sha256|fc[67]|C[1-9]|R2|95 % interval"  # data, networks
     r"|(?:Fig\.|Figure|Figs\.)\s*\d[a-d]?(?:-[a-d])?|(?:Section|Table|Equation)\s+\d"  # parts of the paper
     r"|CC BY(?:-[A-Z]+)* \d\.\d|Python 3\.\d+|\b(?:19|20)\d\d\b"  # licences, versions, years
 )
@@ -40,6 +40,15 @@ def typed_numbers(text):
 def test_no_number_is_typed_into(page):
     found = typed_numbers(page.read_text())
     assert not found, "these numbers should come through glue: " + ", ".join(f"line {n}: {word}" for n, word in found)
+
+
+@pytest.mark.parametrize("page", ["notebooks/05_discussion.md", "book/index.md"])
+def test_no_verdict_is_typed_into(page):
+    text = (ROOT / page).read_text()
+    for pattern in NOT_PROSE:
+        text = re.sub(pattern, " ", text)
+    typed = re.findall(r"C\d,? (?:is |was )?(?:partly |not )?(?:reproduced|replicated)", text)
+    assert not typed, "verdicts come through glue"
 
 
 def test_there_is_something_to_read():

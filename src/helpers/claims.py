@@ -92,9 +92,10 @@ def rows(found: Mapping[str, Finding], path: Path | None = None) -> pd.DataFrame
         for row in claim["rows"]:
             finding = found.get(row["key"]) or exact(np.nan)
             lines.append({
-                "claim": claim["id"], "key": row["key"], "measure": row["what"], "paper": row["paper"],
-                "authors_2022": row.get("authors_2022", np.nan), "value": finding.value, "low": finding.low,
-                "high": finding.high, "at_least": row.get("at_least", np.nan), "at_most": row.get("at_most", np.nan),
+                "claim": claim["id"], "key": row["key"], "short": row.get("short", ""), "measure": row["what"],
+                "paper": row["paper"], "authors_2022": row.get("authors_2022", np.nan),
+                "value": finding.value, "low": finding.low, "high": finding.high, "at_least": row.get("at_least", np.nan),
+                "at_most": row.get("at_most", np.nan),
                 "verdict": row_verdict(row, found.get(row["key"])), "untestable": row.get("untestable", ""),
                 "beyond_the_paper": row.get("beyond", False), "computed_at": computed_at(claim, row),
                 "claim_verdict": verdict(claim, found),
@@ -111,6 +112,20 @@ def scoreboard(found: Mapping[str, Finding], path: Path | None = None) -> pd.Dat
         counts["no value"] = len(judged) - sum(counts.values())
         lines[key] = {"the paper says": claim["says"], "in": claim["where"], "verdict": verdict(claim, found)} | counts
     return pd.DataFrame(lines).T.rename_axis("claim")
+
+
+def page(found: Mapping[str, Finding], path: Path | None = None) -> str:
+    """The scoreboard's rows as an HTML table: what the paper says, what is found, the verdict, a link to the code."""
+    table = []
+    for claim in read(path).values():
+        for row in claim["rows"]:
+            notebook, _, place = computed_at(claim, row).partition("#")
+            line = _line(claim, row, found)
+            line["verdict"] += " (beyond the paper)" if row.get("beyond") else ""
+            line["computed in"] = f'<a href="{notebook}.html#{place}">{notebook[3:].replace("_", " ")}</a>'
+            table.append(line)
+    frame = pd.DataFrame(table).set_index(["claim", "measure"])
+    return frame.to_html(escape=False, border=0, classes="dataframe")
 
 
 def computed_at(claim: Mapping, row: Mapping) -> str:

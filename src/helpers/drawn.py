@@ -20,8 +20,8 @@ COLUMNS = ["panel", "series", "mark", "x", "y", "x_to", "y_to", "value", "x_name
 def values(figure: Figure | None = None) -> pd.DataFrame:
     """What ``figure`` (default: the current one) shows, a line per point, with the `COLUMNS` that hold anything.
 
-    ``mark`` is "point" (of a line or a scatter: x, y), "interval" (of an error bar: from x, y to x_to, y_to), "band" (at
-    x from y to y_to), "bar" (from x to x_to of height y) or "cell" (of a heat map: value). On axes with named ticks
+    ``mark`` is "point" (of a line or a scatter: x, y), "interval" (of an error bar: from x, y to x_to, y_to), "band"
+    (at x from y to y_to), "bar" (from x to x_to of height y) or "cell" (of a heat map: value). On axes with named ticks
     ``x_name`` and ``y_name`` are the names nearest to the point.
     """
     lines = [
@@ -30,7 +30,8 @@ def values(figure: Figure | None = None) -> pd.DataFrame:
         for point in _points(ax)
     ]
     table = pd.DataFrame(lines, columns=COLUMNS)
-    table = table.drop_duplicates([name for name in COLUMNS if name != "series"], keep="last")  # outlines of filled bars
+    twice = [name for name in COLUMNS if name != "series"]  # bars are drawn as filling and outline
+    table = table.drop_duplicates(twice, keep="last")
     return table.loc[:, table.notna().any() & (table != "").any()]
 
 
@@ -91,6 +92,4 @@ def _patch(patch) -> Iterator[dict]:
         yield from _marks(patch.get_label(), "bar", x=edges[:-1], x_to=edges[1:], y=heights)
     elif isinstance(patch, Rectangle):
         x, y = patch.get_xy()
-        yield from _marks(
-            patch.get_label(), "bar", x=[x], x_to=[x + patch.get_width()], y=[y + patch.get_height()]
-        )
+        yield from _marks(patch.get_label(), "bar", x=[x], x_to=[x + patch.get_width()], y=[y + patch.get_height()])

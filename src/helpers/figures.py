@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
@@ -19,6 +20,8 @@ NAMES = {
     "random": "random order", "pearson": "Pearson", "cosine": "cosine", "euclidean": "minus Euclidean distance",
     "spearman": "Spearman", "pearson_squared": "Pearson, squared",
 }  # fmt: skip
+VERDICTS = {"holds": ("o", PALETTE[0]), "open": ("s", PALETTE[1]), "fails": ("X", PALETTE[3])}
+"""Marker and colour of a row's verdict."""
 WIDTH = 7.2
 """Page width in inches."""
 
@@ -137,6 +140,11 @@ def matrix(ax: Axes, values: np.ndarray, labels: list[str], title: str, limits: 
     return ax
 
 
+def legend_above(ax: Axes, n_columns: int) -> None:
+    """The legend of one panel, above all panels of its figure."""
+    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=n_columns, fontsize="small")
+
+
 def percent(ax: Axes, axes: str) -> None:
     """Show the named axes ("x", "y" or "xy") in percent."""
     for name in axes:
@@ -223,4 +231,42 @@ def brain_curves(ax: Axes, share: np.ndarray, curves: np.ndarray) -> Axes:
     ax.set_ylim(bottom=0)
     percent(ax, "x")
     ax.legend(fontsize="small")
+    return ax
+
+
+def claim_rows(ax: Axes, rows: pd.DataFrame, limits: tuple[float, float]) -> Axes:
+    """Rows of claims (`helpers.claims.rows`): what each asks (grey), the paper's number and what is found here.
+
+    Bounds that are open end at ``limits``, the range of the axis. Rows without a value say so at its left end.
+    """
+    low, high = rows["at_least"].fillna(limits[0]), rows["at_most"].fillna(limits[1])
+    y = np.arange(len(rows))
+    ax.barh(y, high - low, left=low, height=0.8, color="0.88", label="what the claim asks")
+    paper = pd.to_numeric(rows["paper"], errors="coerce")
+    ax.plot(paper, y, "D", color="0.35", markersize=5, label="the paper")
+    for verdict, (marker, colour) in VERDICTS.items():
+        some = (rows["verdict"] == verdict).to_numpy()
+        value, low, high = rows.loc[some, ["value", "low", "high"]].to_numpy().T
+        error = [value - low, high - value]
+        ax.errorbar(value, y[some], xerr=error, fmt=marker, color=colour, label=f"here: {verdict}")
+    for position in y[(rows["verdict"] == "undefined").to_numpy()]:
+        ax.text(limits[0], position, "  undefined", va="center", fontsize="x-small")
+    ax.set(yticks=y, yticklabels=rows["claim"] + "  " + rows["short"], xlim=limits, ylim=(len(rows) - 0.4, -0.6))
+    return ax
+
+
+def choices(ax: Axes, table: pd.DataFrame, bar: float, title: str) -> Axes:
+    """R2 under every combination of choices: a row per similarity, a mark per kind of item and source of the PoZ.
+
+    ``table`` has the columns "similarity", "items", "PoZ from", "R2", "low" and "high"; ``bar`` is what the claim asks.
+    """
+    rows = list(dict.fromkeys(table["similarity"]))
+    for k, ((items, source), some) in enumerate(table.groupby(["items", "PoZ from"], sort=False)):
+        y = np.array([rows.index(name) for name in some["similarity"]]) + 0.19 * (k - 1.5)
+        error = np.abs(some[["low", "high"]].to_numpy().T - some["R2"].to_numpy())
+        colour, face = PALETTE[k // 2], {"markerfacecolor": "none"} if k % 2 else {}
+        label = f"{items}, PoZ from {source}"
+        ax.errorbar(some["R2"], y, xerr=error, fmt="os"[k // 2], color=colour, label=label, markersize=5, **face)
+    ax.axvline(bar, color="0.35", linestyle=":", linewidth=1.2)
+    ax.set(yticks=range(len(rows)), yticklabels=rows, xlabel="R²", title=title)
     return ax

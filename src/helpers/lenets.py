@@ -1,7 +1,7 @@
 """The LeNet-5 ensembles as the analyses see them: activations of the penultimate layer over test images.
 
-Where torch is installed they are computed from the networks (`helpers.training`). Where it is not, as in a browser, they
-are read from files that are written with the book (`export`), and are the same to the last bit.
+Where torch is installed they are computed from the networks (`helpers.training`). Where it is not, as in a browser,
+they are read from files that are written with the book (`export`), and are the same to the last bit.
 """
 
 from __future__ import annotations

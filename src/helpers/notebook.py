@@ -1,5 +1,5 @@
-"""What a notebook needs of its surroundings: gluing numbers into the prose, reading what other notebooks glued, figures'
-values as files, and the provenance footer.
+"""What a notebook needs of its surroundings: gluing numbers into the prose, reading what other notebooks glued, values
+of figures as files, and the provenance footer.
 
 While the book is built, ``scripts/build_book.py`` sets two environment variables: ``BOOK_EXECUTED``, the folder of the
 notebooks as executed in this build, and ``BOOK_VALUES``, a folder for tables that readers can download.
@@ -42,9 +42,9 @@ def glued(notebook: str) -> dict[str, float | int | str]:
     path = folder / f"{notebook}.ipynb"
     if not path.is_file():
         raise FileNotFoundError(f"{notebook} has not been executed: there is no {path}. Run `make sync`.")
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", ()) if "scrapbook" in output.get("metadata", {})]
-    return {o["metadata"]["scrapbook"]["name"]: _value(o["data"]) for o in outputs}
+    outputs = [o for cell in json.loads(path.read_text("utf-8"))["cells"] for o in cell.get("outputs", ())]
+    kept = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
+    return {output["metadata"]["scrapbook"]["name"]: _value(output["data"]) for output in kept}
 
 
 def _value(data: Mapping[str, str | list[str]]) -> float | int | str:
@@ -54,17 +54,19 @@ def _value(data: Mapping[str, str | list[str]]) -> float | int | str:
 
 
 def download(name: str, table: pd.DataFrame | None = None) -> None:
-    """While the book is built, write ``table`` as ``name``.csv for readers; without a table, the values last drawn.
+    """While the book is built, write ``table`` for readers as ``name``.csv and .json; or the values last drawn (.csv).
 
     The name of a figure puts a link to the file into that figure's caption.
     """
     if folder := os.environ.get("BOOK_VALUES"):
-        if table is None:
+        if drawn_now := table is None:
             from helpers import drawn
 
             table = drawn.values()
         Path(folder).mkdir(parents=True, exist_ok=True)
         table.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")
+        if not drawn_now:
+            table.to_json(Path(folder) / f"{name}.json", orient="records", double_precision=6, indent=1)
 
 
 def footer(**about: str) -> None:
