@@ -94,8 +94,8 @@ def rows(found: Mapping[str, Finding], path: Path | None = None) -> pd.DataFrame
             lines.append({
                 "claim": claim["id"], "key": row["key"], "short": row.get("short", ""), "measure": row["what"],
                 "paper": row["paper"], "authors_2022": row.get("authors_2022", np.nan),
-                "value": finding.value, "low": finding.low, "high": finding.high, "at_least": row.get("at_least", np.nan),
-                "at_most": row.get("at_most", np.nan),
+                "value": finding.value, "low": finding.low, "high": finding.high,
+                "at_least": row.get("at_least", np.nan), "at_most": row.get("at_most", np.nan),
                 "verdict": row_verdict(row, found.get(row["key"])), "untestable": row.get("untestable", ""),
                 "beyond_the_paper": row.get("beyond", False), "computed_at": computed_at(claim, row),
                 "claim_verdict": verdict(claim, found),
