@@ -112,9 +112,9 @@ def build(source: Path, cache: Path) -> int:
     (out / "config.yml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--config", str(out / "config.yml")]
     command += ["--all", "-W", "-n", "--keep-going"]
-    where = {"BOOK_EXECUTED": str(out / "jupyter_execute" / "notebooks"), "BOOK_VALUES": str(cache / VALUES)}
+    environment = os.environ | {"BOOK_VALUES": str(cache / VALUES)}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=os.environ | where
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
     )
     lines = []
     for line in process.stdout:
@@ -130,7 +130,7 @@ def build(source: Path, cache: Path) -> int:
 
 def offer_values(html: Path, values: Path) -> None:
     """Put the tables that the notebooks wrote (`helpers.notebook.download`) beside the pages, linked in captions."""
-    shutil.copytree(values, html / VALUES)
+    shutil.copytree(values, html / VALUES, ignore=shutil.ignore_patterns("0*.json"))
     for page in (html / "notebooks").glob("*.html"):
         page.write_text(CAPTION.sub(lambda found: with_link(found, html), page.read_text()))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import notebook, provenance
+from helpers import claims, notebook, provenance
 
 
 def test_glue_stores_rounded_floats_and_leaves_counts_whole(monkeypatch):
@@ -28,19 +28,32 @@ def test_glue_does_nothing_where_there_is_no_book(monkeypatch):
     notebook.glue(r2=0.5)
 
 
-def test_what_a_notebook_glued_is_read_back(tmp_path, monkeypatch):
+FOUND = {"a": claims.Finding(0.25, 0.125, 0.5), "none": claims.exact(np.nan)}
+
+
+def test_findings_are_read_from_the_executed_notebook(tmp_path, monkeypatch):
     def record(name, text):
         return {"metadata": {"scrapbook": {"name": name}}, "data": {"application/papermill.record/text/plain": text}}
 
     first = {"outputs": [record("r2", "0.25"), {"output_type": "stream"}]}
-    second = {"outputs": [record("word", ["'a\\'b'"]), record("none", "nan")]}
-    cells = [first, {}, second]
-    (tmp_path / "01_x.ipynb").write_text(json.dumps({"cells": cells}))
-    monkeypatch.setenv("BOOK_EXECUTED", str(tmp_path))
-    read = notebook.glued("01_x")
-    assert read["r2"] == 0.25 and read["word"] == "a'b" and np.isnan(read["none"])
+    second = {"outputs": [record("findings", [repr(claims.to_json(FOUND))]), record("missing", "nan")]}
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_x.ipynb").write_text(json.dumps({"cells": [first, {}, second]}))
+    monkeypatch.delenv("BOOK_VALUES", raising=False)
+    monkeypatch.setattr(notebook.datasets, "data_folder", lambda: tmp_path / "data")
+    read = notebook.findings("01_x")
+    assert read["a"] == FOUND["a"] and np.isnan(read["none"].value)
     with pytest.raises(FileNotFoundError, match="02_y has not been executed"):
-        notebook.glued("02_y")
+        notebook.findings("02_y")
+
+
+def test_while_the_book_is_built_findings_are_those_of_that_build(tmp_path, monkeypatch):
+    monkeypatch.setattr("myst_nb.glue", lambda *_, **__: None)
+    monkeypatch.setenv("BOOK_VALUES", str(tmp_path / "values"))
+    notebook.keep_findings("01_introduction", FOUND)
+    assert notebook.findings("01_introduction")["a"] == FOUND["a"]
+    with pytest.raises(FileNotFoundError, match="02_y"):
+        notebook.findings("02_y")
 
 
 def test_tables_are_written_only_while_the_book_is_built(tmp_path, monkeypatch):

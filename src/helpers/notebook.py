@@ -1,8 +1,8 @@
 """What a notebook needs of its surroundings: gluing numbers into the prose, reading what other notebooks glued, values
 of figures as files, and the provenance footer.
 
-While the book is built, ``scripts/build_book.py`` sets two environment variables: ``BOOK_EXECUTED``, the folder of the
-notebooks as executed in this build, and ``BOOK_VALUES``, a folder for tables that readers can download.
+While the book is built, the environment variable ``BOOK_VALUES`` (`scripts/build_book.py`) names a folder that lives as
+long as the cache of executed cells: for tables that readers can download, and for what each notebook found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers import datasets, provenance
+from helpers import claims, datasets, provenance
 
 
 def glue(values: Mapping[str, float | int | str] | None = None, **more: float | int | str) -> None:
@@ -31,18 +31,38 @@ def glue(values: Mapping[str, float | int | str] | None = None, **more: float | 
         store(name, float(f"{value:.6g}") if isinstance(value, float) else value, display=False)
 
 
-def glued(notebook: str) -> dict[str, float | int | str]:
-    """Everything ``notebook`` (such as "01_introduction") glued when it was executed: in this build, or as committed.
+def keep_findings(notebook: str, found: Mapping[str, claims.Finding]) -> None:
+    """Keep what ``notebook`` (such as "01_introduction") found for its claims, for `findings` of another notebook."""
+    glue(findings=claims.to_json(found))
+    if folder := _values_folder():
+        (folder / f"{notebook}.json").write_text(claims.to_json(found))
+
+
+def findings(notebook: str) -> dict[str, claims.Finding]:
+    """What ``notebook`` found when it was executed: for the book that is being built, else as committed.
 
     Raises
     ------
     FileNotFoundError : the notebook has not been executed.
     """
-    folder = Path(os.environ.get("BOOK_EXECUTED") or datasets.data_folder().parent / "notebooks")
-    path = folder / f"{notebook}.ipynb"
+    folder = _values_folder()
+    path = folder / f"{notebook}.json" if folder else datasets.data_folder().parent / "notebooks" / f"{notebook}.ipynb"
     if not path.is_file():
         raise FileNotFoundError(f"{notebook} has not been executed: there is no {path}. Run `make sync`.")
-    outputs = [o for cell in json.loads(path.read_text("utf-8"))["cells"] for o in cell.get("outputs", ())]
+    stored = path.read_text("utf-8")
+    return claims.from_json(stored if folder else _glued(stored)["findings"])
+
+
+def _values_folder() -> Path | None:
+    if not (folder := os.environ.get("BOOK_VALUES")):
+        return None
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
+
+
+def _glued(stored: str) -> dict[str, float | int | str]:
+    """Everything that was glued in an executed notebook."""
+    outputs = [output for cell in json.loads(stored)["cells"] for output in cell.get("outputs", ())]
     kept = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
     return {output["metadata"]["scrapbook"]["name"]: _value(output["data"]) for output in kept}
 
@@ -58,15 +78,14 @@ def download(name: str, table: pd.DataFrame | None = None) -> None:
 
     The name of a figure puts a link to the file into that figure's caption.
     """
-    if folder := os.environ.get("BOOK_VALUES"):
+    if folder := _values_folder():
         if drawn_now := table is None:
             from helpers import drawn
 
             table = drawn.values()
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        table.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
         if not drawn_now:
-            table.to_json(Path(folder) / f"{name}.json", orient="records", double_precision=6, indent=1)
+            table.to_json(folder / f"{name}.json", orient="records", double_precision=6, indent=1)
 
 
 def footer(**about: str) -> None:
