@@ -48,8 +48,7 @@ browser: ## the browser for the page tests (Debian, as root)
 	@command -v chromium >/dev/null || (apt-get update -q && apt-get install -y -q --no-install-recommends chromium)
 
 serve: .venv/installed ## show the built book on this machine; PORT=8000
-	@echo "http://127.0.0.1:$(PORT)/ (stop with Ctrl-C)"
-	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+	@$(BIN)/python scripts/serve.py $(PORT)
 
 sync: .venv/installed ## convert and execute notebooks whose text changed; NB=02 for one, NB=all for all
 	@$(BIN)/python scripts/sync.py $(NB)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import yaml
 
+import build_live
 from notebook_text import injected, parameters_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,6 +57,8 @@ def main() -> int:
     html = source / "_build" / "html"
     offer_values(html, cache / VALUES)
     show_summary(html / "book" / "index.html", html / "notebooks" / "05_discussion.html")
+    if reason := build_live.add(source):
+        print(f"Cells cannot be run in the pages: {reason}")
     page = os.path.relpath(html / "index.html")
     print(f"\nThe book is ready: open {page} ({time.monotonic() - start:.0f} s)")
     return 0
