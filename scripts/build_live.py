@@ -67,7 +67,7 @@ def add(source: Path, wheel: Path | None = None) -> str:
     return reason
 
 
-# ------------------------------------------------------------------------------------------------------------- the pages
+# ------------------------------------------------------------------------------------------------------------ the pages
 def with_cells(page: str, text: Path, about: dict) -> str:
     """The HTML of a page with its cells and what runs them. Raises ValueError where page and text disagree."""
     page = ADDED.sub("", page)
@@ -111,7 +111,7 @@ def quick(name: str, cells: list[dict]) -> dict | None:
     return {"source": source, "minutes": QUICK[name]["minutes"]}
 
 
-# ------------------------------------------------------------------------------------------------------------- the files
+# ------------------------------------------------------------------------------------------------------------ the files
 def write_runtime(folder: Path, wheel: Path | None = None) -> None:
     """Python for the browser, with a lock that lists what is there. Raises `fetch_live.Unavailable`."""
     pinned = json.loads(fetch_live.PINNED.read_text())
@@ -152,7 +152,7 @@ def helpers_zip() -> bytes:
 
 def lenets_files() -> list[Path]:
     """The activations of the LeNets, computed again when what computes them has changed."""
-    inputs = [ROOT / name for name in (*COMPUTED_BY, "data/manifest.json")]
+    inputs = [*(ROOT / "src" / "helpers" / f"{name}.py" for name in COMPUTED_BY), ROOT / "data" / "manifest.json"]
     folder = ROOT / "_build" / f"lenets-{digest(*(path.read_bytes() for path in inputs))}"
     if not (folder / "complete").exists():
         for old in (ROOT / "_build").glob("lenets-*"):
@@ -177,14 +177,11 @@ def listing(live: Path) -> dict:
     """What the worker has to know of the files: sizes, places, digests."""
     files = [path for path in sorted((live / "files").rglob("*")) if path.is_file()]
     runtime = [path for path in (live / "runtime").glob("*") if path.is_file()]
+    places = [path.relative_to(live / "files").as_posix() for path in files]
     return {
         "files": [
-            {
-                "path": path.relative_to(live / "files").as_posix(),
-                "size": path.stat().st_size,
-                "v": digest(path.read_bytes()),
-            }
-            for path in files
+            {"path": place, "size": path.stat().st_size, "v": digest(path.read_bytes())}
+            for place, path in zip(places, files, strict=True)
         ],
         "helpers": digest((live / "helpers.zip").read_bytes()),
         "packages": list(fetch_live.WANTED),

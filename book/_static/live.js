@@ -144,6 +144,7 @@ document.addEventListener("DOMContentLoaded", () => {
       },
       finish(error, time) {
         if (error && !cell.box) nearest(cell).after(root);
+        if (!root.childElementCount && !cell.box?.querySelector(".cell_output, .live-output")) return;
         reveal();
         const caption = cell.box?.querySelector("figcaption") ? "; numbers in the caption are the book's" : "";
         root.prepend(make("p", "live-label", error ? `Live: stopped after ${time} s` : `Live: computed here in ${time} s${caption}`));
@@ -151,7 +152,9 @@ document.addEventListener("DOMContentLoaded", () => {
     };
   }
 
-  const asTable = (html) => Object.assign(make("div", "output text_html"), { innerHTML: html });
+  function asTable(html) {
+    return Object.assign(make("div", "output text_html"), { innerHTML: html });
+  }
 
   function asFigure(data, cell, width) {
     const still = cell.box?.querySelector(".cell_output img");
@@ -185,8 +188,10 @@ document.addEventListener("DOMContentLoaded", () => {
     return note;
   }
 
-  const nearest = (cell) =>
-    (cells.slice(cell.number).find((other) => other.box) ?? cells.findLast((other) => other.box)).controls;
+  // The controls beside which the error of a cell that is not shown can be read.
+  function nearest(cell) {
+    return (cells.slice(cell.number).find((other) => other.box) ?? cells.findLast((other) => other.box)).controls;
+  }
 
   // ----------------------------------------------------------------------------------------------------- controls
   function addBar() {
@@ -296,7 +301,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function note(cell) {
     const live = cell.box.classList.contains("live-has-output");
-    cell.note.textContent = cell.ran ? "" : cell.source !== cell.original ? "changed, not run" : live ? "not run since" : "";
+    cell.note.textContent = cell.ran ? (live ? "" : "ran") : cell.source !== cell.original ? "changed, not run" : live ? "not run since" : "";
     cell.box.classList.toggle("live-stale", live && !cell.ran);
     if (live) cell.undo.disabled = false;
   }
@@ -334,8 +339,13 @@ document.addEventListener("DOMContentLoaded", () => {
     return made;
   }
 
-  const seconds = (began) => ((performance.now() - began) / 1000).toFixed(1);
-  const megabytes = (bytes) => Math.round(bytes / 1e6);
+  function seconds(began) {
+    return ((performance.now() - began) / 1000).toFixed(1);
+  }
+
+  function megabytes(bytes) {
+    return Math.round(bytes / 1e6);
+  }
 
   // Python in the colours that the rest of the page has (class names of Pygments).
   function coloured(source) {
