@@ -63,9 +63,10 @@ document.addEventListener("DOMContentLoaded", () => {
         worker.postMessage({ kind: "run", source: cell.source, name: `<cell ${cell.number + 1}>`, fresh });
       });
       output.finish(error, seconds(began));
-      setRan(cell, !error);
-      if (error) say(`Cell ${cell.number + 1} of ${cells.length} stopped: ${error}. Its traceback is under it; earlier results are kept.`);
-      return !error;
+      const absent = error === "ModuleNotFoundError"; // cells below may do without
+      setRan(cell, !error || absent);
+      if (error && !absent) say(`Cell ${cell.number + 1} of ${cells.length} stopped: ${error}. Its traceback is under it; earlier results are kept.`);
+      return !error || absent;
     } finally {
       receive = () => {};
       cell.box?.classList.remove("live-running");

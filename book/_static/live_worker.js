@@ -21,6 +21,7 @@ async function start({ live, version, interrupt }) {
     for (const file of listed.files) fetchedOnDemand(pyodide.FS, file, `${live}files/${file.path}?v=${file.v}`);
     pyodide.runPython(`import sys; sys.path.insert(0, "${ROOT}/src")`);
     python = pyodide.pyimport("helpers.live");
+    python.stand_in_for_ipython(send);
     if (interrupt) pyodide.setInterruptBuffer(interrupt);
     self.postMessage({ kind: "ready" });
   } catch (error) {
@@ -28,8 +29,11 @@ async function start({ live, version, interrupt }) {
   }
 }
 
+function send(type, data, width) {
+  self.postMessage({ kind: "output", type, data, width });
+}
+
 async function run({ source, name, fresh }) {
-  const send = (type, data, width) => self.postMessage({ kind: "output", type, data, width });
   let error = "";
   try {
     await pyodide.loadPackagesFromImports(source, { messageCallback: () => {}, errorCallback: () => {} });

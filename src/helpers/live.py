@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import base64
 import builtins
+import functools
 import io
 import linecache
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from types import ModuleType
 from typing import Any
 
 Send = Callable[..., object]
@@ -23,14 +25,34 @@ MOST = 200_000
 """Characters that a cell may print; what goes beyond is dropped, and said to be."""
 
 
+class Text:
+    """What ``IPython.display.Markdown`` stands for here: text shown as it is."""
+
+    def __init__(self, data: str) -> None:
+        self.data = data
+
+    def __repr__(self) -> str:
+        return self.data
+
+
+class Html(Text):
+    """What ``IPython.display.HTML`` stands for here."""
+
+    def _repr_html_(self) -> str:
+        return self.data
+
+
 def namespace(send: Send) -> dict[str, Any]:
     """An empty namespace for the cells of a page, with Jupyter's ``display``."""
-
-    def display(*objects: Any) -> None:
-        for one in objects:
-            show(one, send)
-
+    display = functools.partial(_display, send)
     return {"__name__": "__main__", "__builtins__": vars(builtins) | {"display": display}}
+
+
+def stand_in_for_ipython(send: Send) -> None:
+    """Let ``IPython.display`` be imported, with what the book uses of it; for where there is no IPython."""
+    sys.modules["IPython"] = ModuleType("IPython")
+    sys.modules["IPython.display"] = module = ModuleType("IPython.display")
+    vars(module).update(HTML=Html, Markdown=Text, display=functools.partial(_display, send))
 
 
 def run(source: str, name: str, names: dict[str, Any], send: Send) -> str:
@@ -90,6 +112,11 @@ def show(value: Any, send: Send) -> None:
     html = getattr(value, "_repr_html_", None)
     content = html() if callable(html) and not isinstance(value, type) else None
     send(*(("html", content, 0) if content is not None else ("text", f"{value!r}\n", 0)))
+
+
+def _display(send: Send, *values: Any) -> None:
+    for value in values:
+        show(value, send)
 
 
 def send_figures(send: Send) -> None:

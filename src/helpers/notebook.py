@@ -89,16 +89,10 @@ def download(name: str, table: pd.DataFrame | None = None) -> None:
 
 
 def footer(**about: str) -> None:
-    """Display where this page's numbers come from: versions, machine, seconds, and whatever ``about`` adds.
+    """Display where this page's numbers come from: versions, machine, seconds, and whatever ``about`` adds."""
+    from IPython.display import Markdown, display
 
-    Outside Jupyter it is printed.
-    """
     facts = {"versions": ", ".join(f"{k} {v}" for k, v in provenance.core_versions().items())} | about
     facts |= {"machine": provenance.machine(), "time": f"{provenance.seconds():.0f} s"}
     lines = [f"* **{name.replace('_', ' ')}:** {value}" for name, value in facts.items()]
-    try:
-        from IPython.display import Markdown, display
-    except ImportError:
-        print(*lines, sep="\n")
-    else:
-        display(Markdown("\n".join(lines)))
+    display(Markdown("\n".join(lines)))
