@@ -2,7 +2,8 @@
 
     python scripts/build_book.py [--params FILE.yaml]
 
-Besides the pages it writes ``values/``: the values of every figure, linked in the captions, and the scoreboard.
+Besides the pages it writes ``values/``: the values of every figure, linked in the captions, and the scoreboard; and
+``live/``, with which cells run in the reader's browser (scripts/build_live.py).
 
 Cells are executed once and kept in a cache, whose name tells what they depend on besides their own code: helpers,
 data, claims, installed packages and parameters. When one of them changes, everything runs again. FILE.yaml gives
@@ -109,6 +110,7 @@ def build(source: Path, cache: Path) -> int:
     """Run Jupyter Book strictly; show what it is at, and everything once something goes wrong. Returns its status."""
     config = yaml.safe_load((source / "_config.yml").read_text())
     config["execute"] |= {"execute_notebooks": "cache", "cache": str(cache)}
+    config["launch_buttons"] |= launch_services(config["repository"]["url"])
     out = source / "_build"
     shutil.rmtree(out / "html", ignore_errors=True)
     out.mkdir(exist_ok=True)
@@ -129,6 +131,12 @@ def build(source: Path, cache: Path) -> int:
         print(*(line for line in lines[:-40] if TROUBLE.search(line)), *lines[-40:], sep="")
         print(f"Everything it said is in {os.path.relpath(out / 'build.log')}")
     return process.returncode
+
+
+def launch_services(repository: str) -> dict[str, str]:
+    """Buttons for Binder and Colab, once ``repository`` has the public address from which they take the notebooks."""
+    services = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
+    return services if repository else {}
 
 
 def offer_values(html: Path, values: Path) -> None:

@@ -204,8 +204,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const buttons = make("div", "live-buttons");
     const run = button("Run all", "Run all cells of this page", () => runTo(cells.length - 1));
     const halt = button("Stop", "Stop the running cell", stop);
-    const restore = button("Reset page", "Restore the code and the results of the book", resetAll);
-    const quick = page.quick && button("Quick settings", "Write quick settings into the cell of the parameters", useQuick);
+    const restore = button("Reset page", "Reset page: code and results of the book", resetAll);
+    const quick = page.quick && button("Quick settings", "Quick settings, for the cell of the parameters", useQuick);
     buttons.append(...[run, quick, halt, restore].filter(Boolean));
     halt.disabled = true;
     const state = make("p", "live-state");
