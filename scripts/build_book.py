@@ -43,10 +43,12 @@ def main() -> int:
     if params:
         source = ROOT / "_build" / f"params-{digest([json.dumps(params, sort_keys=True).encode()])}"
         stage(params, source)
-    status = build(source, cache_for(params))
+    cache = cache_for(params)
+    status = build(source, cache)
     if status:
         print(f"\nThe book was not built: see the messages above. ({time.monotonic() - start:.0f} s)")
         return status
+    add_explorer(source / "_build" / "html", cache)
     page = os.path.relpath(source / "_build" / "html" / "index.html")
     print(f"\nThe book is ready: open {page} ({time.monotonic() - start:.0f} s)")
     return 0
@@ -97,6 +99,7 @@ def build(source: Path, cache: Path) -> int:
     """Run Jupyter Book strictly; show what it is at, and everything once something goes wrong. Returns its status."""
     config = yaml.safe_load((source / "_config.yml").read_text())
     config["execute"] |= {"execute_notebooks": "cache", "cache": str(cache)}
+    config["sphinx"]["local_extensions"] = {"book_page": str(ROOT / "scripts")}
     out = source / "_build"
     shutil.rmtree(out / "html", ignore_errors=True)
     out.mkdir(exist_ok=True)
@@ -114,6 +117,14 @@ def build(source: Path, cache: Path) -> int:
         print(*(line for line in lines[:-40] if TROUBLE.search(line)), *lines[-40:], sep="")
         print(f"Everything it said is in {os.path.relpath(out / 'build.log')}")
     return process.returncode
+
+
+def add_explorer(html: Path, cache: Path) -> None:
+    """Put the explorer's data beside the pages; they are made once for a state of the project."""
+    from explorer_data import write_once
+
+    script = (ROOT / "scripts" / "explorer_data.py").read_bytes()
+    shutil.copytree(write_once(cache / f"explorer-{digest([script])}"), html / "explorer")
 
 
 def progress(line: str) -> str:
