@@ -18,7 +18,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test quick lint browser serve sync run human train preview screenshots lock clean
+.PHONY: help install book test quick lint browser serve sync run human train screenshots pdf pictures preview lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,12 @@ train: .venv/installed ## train the LeNet-5 ensembles again (long)
 
 screenshots: .venv/installed ## pictures of every built page in _build/screenshots: wide, phone, dark
 	@$(BIN)/python scripts/screenshots.py
+
+pdf: .venv/installed ## the whole built book as _build/book.pdf (after `make book`; needs the browser)
+	@$(BIN)/python scripts/make_pdf.py
+
+pictures: .venv/installed ## the logo, the icon and the card for social media in book/_static
+	@$(BIN)/python scripts/make_pictures.py --card
 
 preview: .venv/installed ## the picture of the book in README.md
 	@$(BIN)/python scripts/screenshots.py --preview book/_static/preview.png

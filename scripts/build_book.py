@@ -60,6 +60,7 @@ def main() -> int:
     show_summary(html / "book" / "index.html", html / "notebooks" / "05_discussion.html")
     if reason := build_live.add(source):
         print(f"Cells cannot be run in the pages: {reason}")
+    add_explorer(html, cache)
     page = os.path.relpath(html / "index.html")
     print(f"\nThe book is ready: open {page} ({time.monotonic() - start:.0f} s)")
     return 0
@@ -111,6 +112,7 @@ def build(source: Path, cache: Path) -> int:
     config = yaml.safe_load((source / "_config.yml").read_text())
     config["execute"] |= {"execute_notebooks": "cache", "cache": str(cache)}
     config["launch_buttons"] |= launch_services(config["repository"]["url"])
+    config["sphinx"]["local_extensions"] = {"book_page": str(ROOT / "scripts")}
     out = source / "_build"
     shutil.rmtree(out / "html", ignore_errors=True)
     out.mkdir(exist_ok=True)
@@ -141,7 +143,7 @@ def launch_services(repository: str) -> dict[str, str]:
 
 def offer_values(html: Path, values: Path) -> None:
     """Put the tables that the notebooks wrote (`helpers.notebook.download`) beside the pages, linked in captions."""
-    shutil.copytree(values, html / VALUES, ignore=shutil.ignore_patterns("0*.json"))
+    shutil.copytree(values, html / VALUES)
     for page in (html / "notebooks").glob("*.html"):
         page.write_text(CAPTION.sub(lambda found: with_link(found, html), page.read_text()))
 
@@ -164,6 +166,14 @@ def with_link(figure: re.Match, html: Path) -> str:
         return figure[0]
     link = f'<a class="values" href="../{VALUES}/{name}.csv" download>values drawn (CSV)</a>'
     return figure[0].removesuffix("</figcaption>") + f"<p>{link}</p></figcaption>"
+
+
+def add_explorer(html: Path, cache: Path) -> None:
+    """Put the explorer's data beside the pages; they are made once for a state of the project."""
+    from explorer_data import write_once
+
+    script = (ROOT / "scripts" / "explorer_data.py").read_bytes()
+    shutil.copytree(write_once(cache / f"explorer-{digest([script])}"), html / "explorer")
 
 
 def progress(line: str) -> str:

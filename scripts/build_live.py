@@ -3,7 +3,7 @@
     python scripts/build_live.py    # `make book` does it
 
 Writes ``live/`` into the built book: Python for the browser (scripts/fetch_live.py), `helpers`, the shipped data, the
-LeNets' activations, and what the notebooks glued; and puts each page's cells, the script and the style that run them
+LeNets' activations, and what the notebooks found; and puts each page's cells, the script and the style that run them
 into the page. Where Python for the browser cannot be had, the pages say so.
 """
 
@@ -20,7 +20,6 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
-import nbformat
 from bs4 import BeautifulSoup
 
 import fetch_live
@@ -123,7 +122,7 @@ def write_runtime(folder: Path, wheel: Path | None = None) -> None:
 def write_files(source: Path, live: Path) -> None:
     """helpers.zip, and under ``files`` what helpers reads, at the places where it looks for it."""
     (live / "helpers.zip").write_bytes(helpers_zip())
-    for folder in ("data", "book", "notebooks"):
+    for folder in ("data", "book", "values"):
         (live / "files" / folder).mkdir()
     for path in (ROOT / "data").iterdir():
         if path.suffix != ".safetensors":
@@ -131,8 +130,8 @@ def write_files(source: Path, live: Path) -> None:
     for path in lenets_files():
         shutil.copy(path, live / "files" / "data")
     shutil.copy(source / "book" / "claims.toml", live / "files" / "book")
-    for path in (source / "_build" / "jupyter_execute" / "notebooks").glob("*.ipynb"):
-        nbformat.write(only_glued(nbformat.read(path, as_version=4)), live / "files" / "notebooks" / path.name)
+    for path in (live.parent / "values").glob("0*.json"):
+        shutil.copy(path, live / "files" / "values")
 
 
 def helpers_zip() -> bytes:
@@ -162,15 +161,6 @@ def lenets_files() -> list[Path]:
             lenets.export(folder, name, n_models, variant)
         (folder / "complete").touch()
     return sorted(folder.glob("*.npz"))
-
-
-def only_glued(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An executed notebook reduced to the outputs that `helpers.notebook.glued` reads."""
-    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell in notebook.cells:
-        cell.source = ""
-        cell.outputs = [o for o in cell.outputs if "scrapbook" in o.get("metadata", {})]
-    return notebook
 
 
 def listing(live: Path) -> dict:

@@ -111,6 +111,17 @@ def test_citation_names_the_paper_and_this_version():
     assert citation["preferred-citation"]["doi"] == "10.32470/CCN.2023.1505-0"
 
 
+def test_boxes_to_copy_say_what_the_citation_file_says():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    text = " ".join((ROOT / "book" / "references.md").read_text().split())
+    paper = citation["preferred-citation"]
+    authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    pages = f"{paper['start']}--{paper['end']}"
+    for said in (paper["title"], authors, paper["doi"], pages, citation["title"], citation["version"]):
+        assert said in text
+    assert f"{{{{{citation['authors'][0]['name']}}}}}" in text
+
+
 def test_oldest_python_is_the_same_everywhere():
     import install
 

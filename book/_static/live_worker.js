@@ -7,6 +7,7 @@
 self.onmessage = ({ data }) => (data.kind === "start" ? start(data) : run(data));
 
 const ROOT = "/book"; // helpers looks for data and claims beside the folder that it lies in
+const ENVIRONMENT = { MPLBACKEND: "Agg", HOME: "/home/pyodide", BOOK_VALUES: `${ROOT}/values` };
 let pyodide, python, names;
 
 async function start({ live, version, interrupt }) {
@@ -14,7 +15,7 @@ async function start({ live, version, interrupt }) {
     const listed = await (await ask(`${live}files.json?v=${version}`)).json();
     countBytes(listed.bytes);
     const { loadPyodide } = await import(`${live}runtime/pyodide.mjs`);
-    pyodide = await loadPyodide({ indexURL: `${live}runtime/`, env: { MPLBACKEND: "Agg", HOME: "/home/pyodide" } });
+    pyodide = await loadPyodide({ indexURL: `${live}runtime/`, env: ENVIRONMENT });
     await pyodide.loadPackage(listed.packages, { messageCallback: () => {} });
     const helpers = await (await fetch(`${live}helpers.zip?v=${listed.helpers}`)).arrayBuffer();
     pyodide.unpackArchive(helpers, "zip", { extractDir: `${ROOT}/src` });

@@ -73,6 +73,11 @@ def load(
     return _head(blocks, n_models)
 
 
+def kept_images(labels: np.ndarray) -> np.ndarray:
+    """Positions, ascending, of the test images whose activations are kept, `PER_CLASS` of each of ``labels`` (n,)."""
+    return datasets.stratified(labels, PER_CLASS, np.random.default_rng(0))
+
+
 def export(folder: Path, dataset: str, n_models: int, variant: str = "") -> list[Path]:
     """Write what `load` reads where torch is missing: one .npz file per ten models, into ``folder``."""
     models, paths = load(dataset, n_models, variant), []
@@ -99,7 +104,7 @@ def _computed(dataset, n_models, variant, train, epochs, data, device) -> Lenets
     else:
         models = training.ensemble(dataset, n_models, train, epochs, data, device)
     x = training.ensemble_embeddings(models, images.x_test)
-    kept = datasets.stratified(images.y_test, PER_CLASS, np.random.default_rng(0))
+    kept = kept_images(images.y_test)
     return Lenets(
         dataset, models.seeds, models.accuracy, len(images.x_test),
         np.stack([sparsity.percentage_of_zeros(one) for one in x]),

@@ -26,3 +26,46 @@ def name(request):
     if not tools.pages():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there are no built pages: run `make book`")
     return request.param
+
+
+@pytest.fixture(scope="session")
+def opened():
+    return {}
+
+
+@pytest.fixture
+def open_page(chromium, address, name, opened):
+    """A page of the book in a look, loaded once for all tests."""
+
+    def opener(viewport=tools.WIDE, scheme="light"):
+        key = (name, viewport["width"], scheme)
+        if key not in opened:
+            opened[key] = load(chromium, f"{address}/{name}", viewport, scheme)
+        return opened[key]
+
+    return opener
+
+
+def load(chromium, url, viewport=tools.WIDE, scheme="light"):
+    """A loaded page that remembers what its console said and what it asked for."""
+    page = chromium.new_page(viewport=viewport, color_scheme=scheme)
+    page.said, page.asked = [], []
+    page.on("console", lambda m: page.said.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(url, wait_until="networkidle")
+    return page
+
+
+@pytest.fixture
+def visit(chromium, address):
+    """A page of its own for a test that does something to it; closed afterwards."""
+    pages = []
+
+    def visitor(name, base=address, **look):
+        pages.append(load(chromium, f"{base}/{name}", **look))
+        return pages[-1]
+
+    yield visitor
+    for page in pages:
+        page.close()

@@ -9,33 +9,6 @@ from PIL import Image
 import browser as tools
 
 
-@pytest.fixture(scope="module")
-def opened():
-    return {}
-
-
-@pytest.fixture
-def open_page(chromium, address, name, opened):
-    def opener(viewport=tools.WIDE, scheme="light"):
-        key = (name, viewport["width"], scheme)
-        if key not in opened:
-            opened[key] = load(chromium, f"{address}/{name}", viewport, scheme)
-        return opened[key]
-
-    return opener
-
-
-def load(chromium, url, viewport, scheme):
-    """A loaded page that remembers what its console said and what it asked for."""
-    page = chromium.new_page(viewport=viewport, color_scheme=scheme)
-    page.said, page.asked = [], []
-    page.on("console", lambda m: page.said.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(url, wait_until="networkidle")
-    return page
-
-
 def pixels(element):
     """(height, width) brightness of an element's picture, 0 to 255."""
     return np.asarray(Image.open(io.BytesIO(element.screenshot())).convert("L"), dtype=int)

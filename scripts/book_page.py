@@ -1,0 +1,65 @@
+"""A Sphinx extension: what every page of the book gets beyond the theme.
+
+* its executed notebook beside its source among the downloads;
+* a description; and, where the book's address is known (``html: baseurl`` in _config.yml), a card for social media.
+"""
+
+from __future__ import annotations
+
+import shutil
+from html import escape
+from pathlib import Path
+
+from docutils import nodes
+
+CARD = "_static/card.png"
+CARD_ALT = "Insertion curves: R² with the full similarity matrix against the share of nodes, for three orders of nodes."
+
+
+def setup(app) -> dict:
+    app.connect("html-page-context", offer_notebook)  # before the theme's buttons, whose priority is 501
+    app.connect("html-page-context", describe)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def offer_notebook(app, pagename, templatename, context, doctree) -> None:
+    """Copy the executed notebook of a page to the downloads; the theme makes a button for ``ipynb_source``."""
+    executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
+    if doctree is None or not executed.is_file():
+        return
+    target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(executed, target)
+    context["ipynb_source"] = f"{pagename}.ipynb"
+
+
+def describe(app, pagename, templatename, context, doctree) -> None:
+    """Add a page's description and, where the book has an address, its card to the head of the page."""
+    if doctree is None:
+        return
+    about = description(doctree)
+    tags = [("name", "description", about)]
+    if app.config.html_baseurl:
+        address = app.config.html_baseurl.rstrip("/")
+        tags += card(context["title"], app.config.html_title, about, f"{address}/{pagename}.html", f"{address}/{CARD}")
+    lines = [f'<meta {kind}="{name}" content="{escape(content)}">' for kind, name, content in tags]
+    context["metatags"] = "\n".join([context.get("metatags", ""), *lines])
+
+
+def description(doctree: nodes.document, longest: int = 200) -> str:
+    """The first paragraph of a page, cut after a whole word."""
+    text = next((" ".join(one.astext().split()) for one in doctree.findall(nodes.paragraph)), "")
+    return text if len(text) <= longest else text[:longest].rsplit(" ", 1)[0] + " …"
+
+
+def card(title: str, book: str, about: str, address: str, picture: str) -> list[tuple[str, str, str]]:
+    """The tags of Open Graph and of Twitter cards: (attribute, name, content)."""
+    graph = {
+        "title": title, "site_name": book, "description": about, "type": "article", "url": address, "image": picture,
+        "image:width": "1200", "image:height": "630", "image:alt": CARD_ALT,
+    }  # fmt: skip
+    twitter = {"card": "summary_large_image", "title": title, "description": about, "image": picture}
+    return [
+        *(("property", f"og:{name}", content) for name, content in graph.items()),
+        *(("name", f"twitter:{name}", content) for name, content in twitter.items()),
+    ]
