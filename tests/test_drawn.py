@@ -65,3 +65,13 @@ def test_histograms_give_the_share_per_bin(ax):
 
 def test_an_empty_figure_is_an_empty_table(ax):
     assert drawn.values().empty
+
+
+def test_panels_that_share_an_axis_all_know_the_names_of_its_ticks():
+    figure, axes = plt.subplots(1, 2, sharey=True)
+    for ax in axes:
+        ax.plot([1, 2], [0, 1], "o")
+        ax.set(yticks=[0, 1], yticklabels=["low", "high"])
+    table = drawn.values(figure)
+    assert list(table["y_name"]) == ["low", "high"] * 2
+    plt.close(figure)

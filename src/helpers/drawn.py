@@ -43,9 +43,9 @@ def _names(ax: Axes, point: dict) -> dict[str, str]:
     """Names of the ticks nearest to a point, on axes whose ticks have fixed names."""
     found = {}
     for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
-        if isinstance(axis.get_major_locator(), FixedLocator) and len(axis.get_majorticklocs()):
-            nearest = np.abs(axis.get_majorticklocs() - point[name]).argmin()
-            found[f"{name}_name"] = axis.get_majorticklabels()[nearest].get_text().replace("\n", " ")
+        if isinstance(axis.get_major_locator(), FixedLocator) and len(places := axis.get_majorticklocs()):
+            texts = axis.get_major_formatter().format_ticks(places)  # inner panels share ticks, and hide their labels
+            found[f"{name}_name"] = texts[np.abs(places - point[name]).argmin()].replace("\n", " ")
     return found
 
 
