@@ -1,6 +1,7 @@
 """A Sphinx extension: what every page of the book gets beyond the theme.
 
 * its executed notebook beside its source among the downloads;
+* tables of cells are numbered as tables: ``mystnb: {figure: {name, caption, classes: table}}``;
 * a description; and, where the book's address is known (``html: baseurl`` in _config.yml), a card for social media.
 """
 
@@ -16,10 +17,27 @@ CARD = "_static/card.png"
 CARD_ALT = "Insertion curves: R² with the full similarity matrix against the share of nodes, for three orders of nodes."
 
 
+class captioned_table(nodes.figure):
+    """A figure that holds a table and is counted as one."""
+
+
 def setup(app) -> dict:
+    html = (lambda writer, node: writer.visit_figure(node), lambda writer, node: writer.depart_figure(node))
+    app.add_enumerable_node(captioned_table, "table", html=html)
+    app.connect("doctree-read", count_tables)
     app.connect("html-page-context", offer_notebook)  # before the theme's buttons, whose priority is 501
     app.connect("html-page-context", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def count_tables(app, doctree) -> None:
+    """Turn figures of the class "table" into captioned tables, before Sphinx numbers them."""
+    for figure in [*doctree.findall(nodes.figure)]:
+        if "table" in figure["classes"]:
+            figure["classes"] = [name for name in figure["classes"] if name != "table"]
+            table = captioned_table("", *figure.children, **figure.attributes)
+            figure.replace_self(table)
+            doctree.ids.update(dict.fromkeys(table["ids"], table))  # where references look
 
 
 def offer_notebook(app, pagename, templatename, context, doctree) -> None:

@@ -4,7 +4,7 @@
    page works from a server and from a folder alike. No library: two canvases, one SVG and the browser's own controls. */
 (() => {
   "use strict";
-  const root = document.getElementById("explorer");
+  const root = document.getElementById("explorer-app");
   if (!root) return;
 
   const UNDEFINED = -32768, UNIT = 10000; // helpers.explorer.quantised

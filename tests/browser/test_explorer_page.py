@@ -21,7 +21,7 @@ def page(visit):
 
 
 def ready(page, what):
-    page.wait_for_function("what => document.getElementById('explorer').dataset.ready === what", arg=what)
+    page.wait_for_function("what => document.getElementById('explorer-app').dataset.ready === what", arg=what)
     settled(page)
     return page
 
@@ -40,7 +40,7 @@ def settled(page):
 
 def slide(page, k):
     page.locator("#explorer-size").fill(str(k))
-    page.wait_for_function("k => document.getElementById('explorer').dataset.k === String(k)", arg=k)
+    page.wait_for_function("k => document.getElementById('explorer-app').dataset.k === String(k)", arg=k)
     settled(page)
 
 
@@ -173,7 +173,7 @@ def test_every_control_is_reached_and_worked_by_keyboard(page):
     ready(page, "objects92 highest")
     page.locator("#explorer-item").select_option("5")
     assert page.evaluate("explorer.state.item") == 5
-    assert page.evaluate("[...document.querySelectorAll('#explorer :is(input, select, button)')].every("
+    assert page.evaluate("[...document.querySelectorAll('#explorer-app :is(input, select, button)')].every("
                          "e => e.labels?.length || e.textContent)")  # fmt: skip
 
 
