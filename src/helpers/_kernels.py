@@ -75,11 +75,11 @@ def moments(
     if (state == 2).any():
         mask = np.zeros(norm.shape)
         mask[:, :n] = scored.T
-    rows = np.ascontiguousarray(reference, dtype=np.float64) if streamed else np.ones((0, 0))
+    columns = np.zeros((reference.shape[1] if streamed else 0, d.shape[1]))
+    columns[:, :n] = reference.T if streamed else 0
     flat = np.ones(0) if streamed else np.ascontiguousarray(reference, dtype=np.float64)
-    columns = np.ascontiguousarray(rows.T)
     n_bands = max(1, min(_BANDS, d.shape[1] // ROWS // 2))
-    about = (sizes.astype(np.int64), state, mask, centre, offset, flat, rows, columns, reference_centre)
+    about = (sizes.astype(np.int64), state, mask, centre, offset, flat, columns, reference_centre)
     bands = _parallel.ordered_map(lambda band: _band(d, norm, inverse, n, *about, band, n_bands), range(n_bands))
     return np.sum(bands, axis=0)  # in order
 
@@ -182,25 +182,26 @@ def _sum_scored(g, inverse, shift, y, offset, real, scored):
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def _fill(y, real, i0, j0, n, flat, rows, columns, centre):
+def _fill(y, real, i0, j0, n, flat, columns, centre):
     """The tile's part of the reference about its centre, and which of its entries are pairs i < j: number, two sums."""
     n_pairs, first, second = 0, 0.0, 0.0
+    y[:] = 0.0
+    for f in range(len(columns)):
+        _grow(y, columns[f, i0 : i0 + len(y)], columns[f, j0 : j0 + y.shape[1]])
     for r in range(len(y)):
         i = i0 + r
-        start, stop = max(i + 1 - j0, 0), min(y.shape[1], n - j0)
-        real[r, :], y[r, :] = 0.0, 0.0
-        if i >= n or start >= stop:
-            continue
+        start, stop = max(i + 1 - j0, 0), min(y.shape[1], n - j0)  # columns of the pairs i < j < n
+        if i >= n:
+            start = stop
+        start = min(start, stop)
+        real[r, :], y[r, :start], y[r, stop:] = 0.0, 0.0, 0.0
         real[r, start:stop] = 1.0
         if len(flat):
             offset = i * (2 * n - i - 1) // 2 - i - 1 + j0
             for j in range(start, stop):
-                y[r, j] = flat[offset + j] - centre
-        else:
-            y[r, start:stop] = -centre
-            for f in range(rows.shape[1]):
-                for j in range(start, stop):
-                    y[r, j] += rows[i, f] * columns[f, j0 + j]
+                y[r, j] = flat[offset + j]
+        for j in range(start, stop):
+            y[r, j] -= centre
         for j in range(start, stop):
             first += y[r, j]
             second += y[r, j] * y[r, j]
@@ -247,9 +248,7 @@ def _tile(d, norm, inverse, sizes, state, scored, centre, offset, y, real, i0, j
 
 
 @numba.njit(nogil=True, cache=True)
-def _band(
-    d, norm, inverse, n, sizes, state, scored, centre, offset, flat, rows, columns, reference_centre, band, n_bands
-):
+def _band(d, norm, inverse, n, sizes, state, scored, centre, offset, flat, columns, reference_centre, band, n_bands):
     """(6, n_sizes) sums over every ``n_bands``-th block of rows, with all columns from the diagonal on."""
     out = np.zeros((6, len(sizes)))
     for i0 in range(band * ROWS, n, ROWS * n_bands):
@@ -258,7 +257,7 @@ def _band(
             j1 = min((j0 // COLUMNS + 1) * COLUMNS, d.shape[1])
             n_rows = min(ROWS, d.shape[1] - i0)
             y, real = np.empty((n_rows, j1 - j0)), np.empty((n_rows, j1 - j0))
-            pairs = _fill(y, real, i0, j0, n, flat, rows, columns, reference_centre)
+            pairs = _fill(y, real, i0, j0, n, flat, columns, reference_centre)
             _tile(d, norm, inverse, sizes, state, scored, centre, offset, y, real, i0, j0, pairs, out)
             j0 = j1
     return out

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
+from scipy.linalg import blas
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
@@ -357,7 +358,7 @@ def _correlation_blocks(x: np.ndarray, sizes: np.ndarray, similarity: str, rows:
     products, out = np.zeros((n_rows, d.shape[1])), np.empty((n_rows, d.shape[1]))
     with np.errstate(invalid="ignore"):
         for start, stop, w in zip(starts, sizes, scale, strict=True):
-            _add_products(products, d[start:stop], out)
+            _add_products(products, d[start:stop])
             np.multiply(products, w, out=out)
             out *= w[:n_rows, None]
             yield out * out if similarity == "pearson_squared" else out
@@ -399,28 +400,28 @@ def _correlation_moments(x, sizes, similarity, rows, pairs, target, scored) -> n
     """`_block_moments` at every size, from weighted sums over the running products without forming the similarities.
 
     With g the products and w the inverse lengths of the images, the sums of r, r r and r y over a block are w' g w,
-    w w' (g g) w w and w' (g y) w. Where too little of the sum of squares is left about the mean, or not all images
-    count, the similarities are formed after all.
+    w w' (g g) w w and w' (g y) w; the square of the block's own images is halved, and its diagonal, ones, taken off.
+    Where too little of the sum of squares is left about the mean, or not all images count, the similarities are formed
+    after all.
     """
     d, scale, starts = _increments_and_scale(x[rows.start :], sizes, similarity)
     n_rows, n, everyone = rows.stop - rows.start, len(pairs), scored.all(axis=0)
     products, buffer = np.zeros((n_rows, d.shape[1])), np.empty((n_rows, d.shape[1]))
-    inside = np.zeros(products.shape)
-    inside.ravel()[pairs] = 1
-    y, mean = np.zeros(products.shape), target.mean() if n else 0.0
+    y, mean, half = np.zeros(products.shape), target.mean() if n else 0.0, np.ones(d.shape[1])
     y.ravel()[pairs] = target - mean
-    yy, out = np.vdot(y, y), np.zeros((6, len(sizes)))
+    half[:n_rows] = 0.5
+    yy, any_scored, out = np.vdot(y, y), scored.any(axis=0), np.zeros((6, len(sizes)))
     for position, (start, stop, w) in enumerate(zip(starts, sizes, scale, strict=True)):
-        _add_products(products, d[start:stop], buffer)
-        if not scored[:, position].any() or not n:
+        _add_products(products, d[start:stop])
+        if not any_scored[position] or not n:
             continue
         if everyone[position]:
-            first, third = (np.multiply(products, other, out=buffer).dot(w) @ w[:n_rows] for other in (inside, y))
-            np.multiply(products, products, out=buffer)
-            buffer *= inside
-            square = buffer.dot(w * w) @ (w[:n_rows] * w[:n_rows])
+            w_rows, w_half = w[:n_rows], w * half
+            first = products.dot(w_half).dot(w_rows) - n_rows / 2
+            square = np.multiply(products, products, out=buffer).dot(w_half * w).dot(w_rows * w_rows) - n_rows / 2
             xx = square - first * first / n
-            if xx > _LOST * square:
+            if xx > _LOST * (square + n_rows):
+                third = np.multiply(products, y, out=buffer).dot(w).dot(w_rows)
                 out[:, position] = n, first / n, mean, xx, yy, third
                 continue
         with np.errstate(invalid="ignore"):
@@ -430,13 +431,12 @@ def _correlation_moments(x, sizes, similarity, rows, pairs, target, scored) -> n
     return out
 
 
-def _add_products(products: np.ndarray, d: np.ndarray, buffer: np.ndarray) -> None:
-    """Add the products of the features, one a row of ``d``, of the first images with all."""
+def _add_products(products: np.ndarray, d: np.ndarray) -> None:
+    """Add, in place, the products of the features, one a row of ``d``, of the first images with all."""
     if len(d) == 1:
-        np.multiply(d[0, : len(products), None], d[0], out=buffer)
+        blas.dger(1.0, d[0], d[0, : len(products)], a=products.T, overwrite_a=1)
     else:
-        np.matmul(d[:, : len(products)].T, d, out=buffer)
-    products += buffer
+        products += d[:, : len(products)].T @ d
 
 
 def _block_moments(
