@@ -235,7 +235,7 @@ def _curve(x: np.ndarray, sizes: np.ndarray, similarity: str, undefined: str, pa
     """The curve in plain numpy; ``pairs_of`` gives the (centred) reference of a block of rows."""
     valid = ~_undefined(x, sizes, similarity)
     scored = _scored(valid, undefined)
-    r2 = _r_squared(_moments(x, sizes, similarity, pairs_of, scored))
+    r2 = _r_squared(_moments(x, sizes, similarity, pairs_of, scored), similarity)
     r2[scored.sum(axis=0) < 3] = np.nan
     return InsertionCurve(sizes, r2, (~valid).sum(axis=0))
 
@@ -260,7 +260,7 @@ def _compiled_curve(x, order, sizes, similarity, undefined, reference, mean, str
         centre[again], offset[again] = out[1, again], np.where(partly[again], out[2, again] - mean, 0)
         if not len(again := again[poor]):
             break
-    r2 = _r_squared(out)
+    r2 = _r_squared(out, similarity)
     r2[scored.sum(axis=0) < 3] = np.nan
     return InsertionCurve(sizes, r2, (~valid).sum(axis=0))
 
@@ -466,10 +466,13 @@ def _merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def _r_squared(moments: np.ndarray) -> np.ndarray:
-    """Squared correlation; NaN where a side varies by no more than rounding does."""
+def _r_squared(moments: np.ndarray, similarity: str) -> np.ndarray:
+    """Squared correlation; NaN where a side varies by no more than rounding does.
+
+    Rounding of a correlation or cosine is that of sums of products of rows of length 1, also where it is near 0.
+    """
     n, x_mean, y_mean, xx, yy, xy = moments
-    noise = (64 * _EPS) ** 2
-    flat = (xx <= noise * (xx + n * x_mean**2)) | (yy <= noise * (yy + n * y_mean**2))
+    noise, unit = (64 * _EPS) ** 2, 0 if similarity == "euclidean" else 1
+    flat = (xx <= noise * (xx + n * (x_mean**2 + unit))) | (yy <= noise * (yy + n * y_mean**2))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(flat, np.nan, np.minimum(xy / xx * (xy / yy), 1))
