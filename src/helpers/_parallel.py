@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+
+_thread = threading.local()
 
 
 def threads() -> int:
@@ -29,9 +32,9 @@ def threads() -> int:
 
 
 def ordered_map(function: Callable, items: Iterable) -> list:
-    """``function`` of every item, in the order of ``items``, by `threads` threads."""
+    """``function`` of every item, in the order of ``items``, by `threads` threads; in one of those threads, by it."""
     items = list(items)
-    if (n := min(threads(), len(items))) <= 1:
+    if getattr(_thread, "is_worker", False) or (n := min(threads(), len(items))) <= 1:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(n) as pool:
+    with ThreadPoolExecutor(n, initializer=setattr, initargs=(_thread, "is_worker", True)) as pool:
         return list(pool.map(function, items))
