@@ -323,8 +323,10 @@ def test_pair_missing_in_one_triangle_only_is_refused():
 
 
 # ---------------------------------------------------------------------------------------------------------- order null
+@pytest.mark.parametrize("worthwhile", [0, 10**12], ids=["compiled", "numpy"])
 @pytest.mark.parametrize("similarity", rsa.SIMILARITIES)
-def test_random_orders_are_insertion_curves(similarity):
+def test_random_orders_are_insertion_curves(similarity, worthwhile, monkeypatch):
+    monkeypatch.setattr(rsa, "_WORTHWHILE", worthwhile)
     x, human, order = post_relu(), judgments(), np.arange(F)[::-1]
     result = inference.random_order_null(x, human, order, SIZES, 12, similarity, rng=np.random.default_rng(0))
     rng = np.random.default_rng(0)
@@ -334,8 +336,10 @@ def test_random_orders_are_insertion_curves(similarity):
         np.testing.assert_allclose(row, expected.r2, atol=1e-10)
 
 
+@pytest.mark.parametrize("worthwhile", [0, 10**12], ids=["compiled", "numpy"])
 @pytest.mark.parametrize("similarity", ["pearson", "cosine", "spearman"])
-def test_random_orders_undefined_at_a_size_are_counted(similarity):
+def test_random_orders_undefined_at_a_size_are_counted(similarity, worthwhile, monkeypatch):
+    monkeypatch.setattr(rsa, "_WORTHWHILE", worthwhile)
     x, human = np.where(post_relu() > 1, post_relu(), 0), judgments()
     x[:, 0] += 1  # every image is defined in the end
     x[4, 1:] = 0

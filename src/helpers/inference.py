@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from helpers import _checks, rsa
+from helpers import _checks, _parallel, rsa
 
-_ROWS, _COLUMNS = 256, 128  # resamples and sizes worked on at a time: 256 x 7140 pair weights are 15 MB
+_ROWS, _COLUMNS = 256, 256  # resamples and sizes worked on at a time: 256 x 7140 pair weights are 15 MB
 _SERIAL = 250_000  # multiplications; on smaller products threads mostly wait for each other
 _ROUNDING = 1e-12  # a difference of two R2 below this is rounding
 _LATENTS = 8  # per a, b, c in the simulation under no effect
@@ -323,8 +323,10 @@ def random_order_null(
     sizes = _checks.sizes(spaced_sizes(x.shape[1], 100) if sizes is None else sizes, x.shape[1])
     _checks.choice("similarity", similarity, rsa.SIMILARITIES)
     y, i, j = _human_pairs(human, len(x))
-    score = _order_scorer(x, sizes, similarity, y, i, j)
-    r2, null = score(order), np.stack([score(rng.permutation(x.shape[1])) for _ in range(n_orders)])
+    score = _order_scorer(x, sizes, similarity, y, i, j, n_orders)
+    orders = [order, *(rng.permutation(x.shape[1]) for _ in range(n_orders))]
+    scores = np.stack(_parallel.ordered_map(score, orders))
+    r2, null = scores[0], scores[1:]
     above, below = (null > r2 + 1e-9).sum(axis=0), (null < r2 - 1e-9).sum(axis=0)
     n = np.isfinite(null).sum(axis=0)
     undefined = np.isnan(r2) | (n == 0)
@@ -640,20 +642,25 @@ def _weighted_r2(
     """
     out = np.full((len(counts), len(similarities)), np.nan)
     y = (y - y.mean()) / y.std()
-    for first in range(0, len(counts), _ROWS):
-        rows = slice(first, first + _ROWS)
-        w = np.ascontiguousarray(counts[rows].T, dtype=np.float64)
-        w = w[i] * w[j]  # (n_pairs, n_rows)
-        total = w.sum(axis=0)
-        w /= np.where(total > 0, total, np.nan)
-        y_mean = y @ w
-        y_variance = _variance(y**2 @ w, y_mean)
-        for start in range(0, len(similarities), _COLUMNS):
-            columns = slice(start, start + _COLUMNS)
-            s = _standardised(similarities[columns])
-            mean = s @ w
-            covariance = (s * y) @ w - mean * y_mean
-            out[rows, columns] = (covariance**2 / (_variance(s**2 @ w, mean) * y_variance)).T
+    counts = np.ascontiguousarray(counts.T, dtype=np.float64)
+    for start in range(0, len(similarities), _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        s = _standardised(similarities[columns])
+        summed = np.concatenate([s, s * s, s * y, [np.ones(len(y)), y, y * y]])  # all weighted sums in one product
+
+        def score(first, summed=summed, columns=columns):
+            drawn = np.ascontiguousarray(counts[:, first : first + _ROWS])
+            w = drawn[i]
+            w *= drawn[j]  # (n_pairs, n_rows)
+            sums = summed @ w
+            total = np.where(sums[-3] > 0, sums[-3], np.nan)
+            sums /= total
+            mean, square, product = np.split(sums[:-3], 3)
+            y_mean, y_square = sums[-2:]
+            variances = _variance(square, mean) * _variance(y_square, y_mean)
+            out[first : first + _ROWS, columns] = ((product - mean * y_mean) ** 2 / variances).T
+
+        _parallel.ordered_map(score, range(0, counts.shape[1], _ROWS))
     return np.minimum(out, 1, out=out)
 
 
@@ -729,9 +736,11 @@ def _calibrated(
     return {"calibrated_error": error, "calibrated_band": band, "calibrated_p": p}
 
 
-def _order_scorer(x, sizes, similarity, y, i, j) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from an order to R2 at each size, (n_sizes,)."""
+def _order_scorer(x, sizes, similarity, y, i, j, n_orders) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from an order to R2 at each size, (n_sizes,), to be called for ``n_orders`` orders."""
     y = y - y.mean()
+    if len(y) == _n_pairs(len(x)) and rsa._is_compiled("auto", similarity, len(x), len(sizes) * n_orders):
+        return lambda order: rsa._compiled_curve(x, order, sizes, similarity, "nan", y, 0.0, False).r2
     if similarity not in ("pearson", "pearson_squared", "cosine"):
         kept, everyone = _pair_index(i, j, len(x)), np.ones((1, len(x)))
 

@@ -13,18 +13,24 @@ products, free of cancellation, and n_sizes matrices cost n_features x n_images^
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
+from scipy.linalg import blas
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
-from helpers import _checks
+from helpers import _checks, _parallel
 
 SIMILARITIES = ("pearson", "pearson_squared", "spearman", "cosine", "euclidean")
 _BLOCK = 2**17  # entries of a similarity matrix worked on at a time: 1 MB stays in a core's cache
 _EPS = np.finfo(np.float64).eps
+ENGINES = ("auto", "numpy", "compiled")
+_WORTHWHILE = 2_000_000  # pairs times sizes from which on "auto" loads the compiled kernel
+_LOST = 1e-3  # share of a sum of squares that a variance must keep, or it is computed anew about the mean
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def insertion_curve(
     sizes: np.ndarray | None = None,
     similarity: str = "pearson",
     undefined: str = "nan",
+    engine: str = "auto",
 ) -> InsertionCurve:
     """Insert features in ``order``; at each size, R2 between the partial similarity matrix and ``reference``.
 
@@ -101,6 +108,8 @@ def insertion_curve(
     similarity : as ``method`` of `similarity_matrix`.
     undefined : "nan": R2 is NaN at a size where any image's similarity is undefined; "drop": the remaining images are
         scored (NaN where fewer than 3 remain). ``n_undefined`` counts them either way.
+    engine : "numpy"; "compiled", for "pearson" and "cosine", with the extra ``fast``; or "auto", compiled where that is
+        possible and worth while. The results are the same to 1e-12.
 
     Returns
     -------
@@ -109,19 +118,57 @@ def insertion_curve(
 
     Raises
     ------
-    ValueError : bad embeddings, order, reference, sizes, similarity or undefined.
+    ValueError : bad embeddings, order, reference, sizes, similarity, undefined or engine.
+    ModuleNotFoundError : engine "compiled" without numba.
     """
-    x = _checks.embeddings(embeddings, min_images=3)
-    x = x[:, _checks.order(order, x.shape[1])]
-    sizes = _checks.sizes(sizes, x.shape[1])
+    x, order, sizes = _curve_input(embeddings, order, sizes, similarity, undefined)
     reference = _checks.reference(reference, len(x))
-    _checks.choice("similarity", similarity, SIMILARITIES)
-    _checks.choice("undefined", undefined, ("nan", "drop"))
-    valid = ~_undefined(x, sizes, similarity)
-    scored = valid if undefined == "drop" else np.where(valid.all(axis=0), valid, False)
-    r2 = _r_squared(_moments(x, sizes, similarity, reference - reference.mean(), scored))
-    r2[scored.sum(axis=0) < 3] = np.nan
-    return InsertionCurve(sizes, r2, (~valid).sum(axis=0))
+    if _is_compiled(engine, similarity, len(x), len(sizes)):
+        return _compiled_curve(x, order, sizes, similarity, undefined, reference, float(reference.mean()), False)
+    centred = reference - reference.mean()
+    return _curve(x[:, order], sizes, similarity, undefined, _pairs_of(centred, len(x)))
+
+
+def streamed_curve(
+    embeddings: np.ndarray,
+    order: np.ndarray,
+    reference_embeddings: np.ndarray,
+    sizes: np.ndarray | None = None,
+    similarity: str = "pearson",
+    undefined: str = "nan",
+    engine: str = "auto",
+    reference_similarity: str = "pearson",
+) -> InsertionCurve:
+    """`insertion_curve` for so many images that no matrix of all pairs fits: the reference comes as embeddings.
+
+    Its similarities are computed a block of pairs at a time, used at all sizes, and forgotten; the result is exact.
+    Memory grows with n_images * (n_features + n_reference_features), time with n_images squared.
+
+    Parameters
+    ----------
+    reference_embeddings : (n_images, n_reference_features), for example all features of the same or another network.
+    reference_similarity : "pearson" or "cosine", between rows of ``reference_embeddings``.
+    embeddings, order, sizes, similarity, undefined, engine : as `insertion_curve`.
+
+    Returns
+    -------
+    InsertionCurve, that of `insertion_curve` with `similarity_matrix` of ``reference_embeddings``.
+
+    Raises
+    ------
+    ValueError : as `insertion_curve`; an image whose reference similarity is undefined.
+    """
+    x, order, sizes = _curve_input(embeddings, order, sizes, similarity, undefined)
+    _checks.choice("reference_similarity", reference_similarity, ("pearson", "cosine"))
+    rows = _reference_rows(reference_embeddings, len(x), reference_similarity)
+    mean = float((np.square(rows.sum(axis=0)).sum() - len(x)) / (len(x) * (len(x) - 1)))
+    if _is_compiled(engine, similarity, len(x), len(sizes)):
+        return _compiled_curve(x, order, sizes, similarity, undefined, rows, mean, True)
+
+    def pairs(block, position, inside):
+        return (rows[block] @ rows[block.start :].T).ravel()[inside] - mean
+
+    return _curve(x[:, order], sizes, similarity, undefined, pairs)
 
 
 def partial_similarities(
@@ -143,6 +190,115 @@ def partial_similarities(
 
 
 # ------------------------------------------------------------------------------------------------------------ internals
+def _curve_input(embeddings, order, sizes, similarity, undefined) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x = _checks.embeddings(embeddings, min_images=3)
+    order = _checks.order(order, x.shape[1])
+    sizes = _checks.sizes(sizes, x.shape[1])
+    _checks.choice("similarity", similarity, SIMILARITIES)
+    _checks.choice("undefined", undefined, ("nan", "drop"))
+    return x, order, sizes
+
+
+def _reference_rows(embeddings: np.ndarray, n_images: int, similarity: str) -> np.ndarray:
+    """Rows of length 1 whose products are the reference, (n_images, n_reference_features)."""
+    rows = _checks.embeddings(embeddings)
+    if len(rows) != n_images:
+        raise ValueError(f"reference_embeddings must hold the {n_images} images of embeddings; got {len(rows)}.")
+    rows = _unit_rows(rows, centre=similarity == "pearson")
+    if (undefined := np.isnan(rows[:, 0])).any():
+        raise ValueError(
+            f"reference_embeddings must give every image a similarity; undefined for image(s) "
+            f"{np.flatnonzero(undefined)[:5].tolist()}. Remove images that activate no feature."
+        )
+    return rows
+
+
+def _is_compiled(engine: str, similarity: str, n_images: int, n_sizes: int) -> bool:
+    """Is the compiled kernel to be used? Raises where it is asked for and cannot be."""
+    _checks.choice("engine", engine, ENGINES)
+    possible = similarity in ("pearson", "cosine")
+    if engine == "compiled" and not possible:
+        raise ValueError(f"engine 'compiled' must have similarity pearson or cosine; got {similarity!r}. Use 'numpy'.")
+    if engine == "numpy" or not possible:
+        return False
+    if engine == "compiled" and find_spec("numba") is None:
+        raise ModuleNotFoundError("engine 'compiled' needs numba: pip install 'rarely-firing-nodes[fast]', or 'numpy'.")
+    worthwhile = n_images * (n_images - 1) // 2 * n_sizes >= _WORTHWHILE
+    return engine == "compiled" or (worthwhile and find_spec("numba") is not None)
+
+
+def _scored(valid: np.ndarray, undefined: str) -> np.ndarray:
+    return valid if undefined == "drop" else np.where(valid.all(axis=0), valid, False)
+
+
+def _curve(x: np.ndarray, sizes: np.ndarray, similarity: str, undefined: str, pairs_of: Callable) -> InsertionCurve:
+    """The curve in plain numpy; ``pairs_of`` gives the (centred) reference of a block of rows."""
+    valid = ~_undefined(x, sizes, similarity)
+    scored = _scored(valid, undefined)
+    r2 = _r_squared(_moments(x, sizes, similarity, pairs_of, scored), similarity)
+    r2[scored.sum(axis=0) < 3] = np.nan
+    return InsertionCurve(sizes, r2, (~valid).sum(axis=0))
+
+
+def _compiled_curve(x, order, sizes, similarity, undefined, reference, mean, streamed) -> InsertionCurve:
+    """The same curve by the compiled kernel; ``reference`` and ``streamed`` as `helpers._kernels.moments`."""
+    from helpers import _kernels
+
+    prepared = _kernels.prepare(x, order, sizes, similarity == "pearson")
+    valid = prepared[3][:, None] <= sizes
+    scored = _scored(valid, undefined)
+    centre, offset, out = _guess(prepared, sizes, scored), np.zeros(len(sizes)), np.zeros((6, len(sizes)))
+    again, partly = np.arange(len(sizes)), ~scored.all(axis=0)
+    for _ in range(3):  # sums about a poor centre are taken again about the mean they gave
+        sums = _kernels.moments(
+            _at(prepared, again), sizes[again], scored[:, again], centre[again], offset[again], reference, mean,
+            streamed,
+        )  # fmt: skip
+        out[:, again] = _about_means(sums, centre[again], mean + offset[again])
+        poor = _is_poor(sums[0], sums[1], out[3, again])
+        poor |= _is_poor(sums[0], sums[4], out[4, again]) & partly[again]
+        centre[again], offset[again] = out[1, again], np.where(partly[again], out[2, again] - mean, 0)
+        if not len(again := again[poor]):
+            break
+    r2 = _r_squared(out, similarity)
+    r2[scored.sum(axis=0) < 3] = np.nan
+    return InsertionCurve(sizes, r2, (~valid).sum(axis=0))
+
+
+def _guess(prepared, sizes: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """(n_sizes,): mean similarity among some 32 of the images, 0 where it is undefined."""
+    from helpers import _kernels
+
+    chosen = np.arange(0, len(scored), max(1, len(scored) // 32))
+    padded = np.append(chosen, np.full(-len(chosen) % _kernels.LANES, prepared[0].shape[1] - 1))
+    some = [np.ascontiguousarray(values[:, padded]) for values in prepared[:3]]
+    none, zero = np.zeros(len(chosen) * (len(chosen) - 1) // 2), np.zeros(len(sizes))
+    sums = _kernels.moments((*some, prepared[3][chosen]), sizes, scored[chosen], zero, zero, none, 0.0, False)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.nan_to_num(sums[1] / sums[0], nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _at(prepared, rows: np.ndarray):
+    """What was prepared, for some of the sizes."""
+    d, norm, inverse, defined_from = prepared
+    return prepared if len(rows) == len(norm) else (d, norm[rows], inverse[rows], defined_from)
+
+
+def _about_means(sums: np.ndarray, centre: np.ndarray, reference_centre: np.ndarray) -> np.ndarray:
+    """Moments as `_moments` gives them from `helpers._kernels.moments`: sums about two centres."""
+    n, s, q, c, y, yy = sums
+    shift, y_shift = s / np.maximum(n, 1), y / np.maximum(n, 1)
+    return np.stack(
+        [n, centre + shift, reference_centre + y_shift, np.maximum(q - s * shift, 0), np.maximum(yy - y * y_shift, 0),
+         c - s * y_shift]
+    )  # fmt: skip
+
+
+def _is_poor(n: np.ndarray, total: np.ndarray, about_mean: np.ndarray) -> np.ndarray:
+    """Was a sum of squares mostly the distance of the centre from the mean?"""
+    return total**2 > 4 * n * about_mean
+
+
 def _unit_rows(x: np.ndarray, centre: bool) -> np.ndarray:
     """Rows scaled to length 1, after centring if asked; rows without a direction become NaN."""
     flat = x.max(axis=1) == x.min(axis=1) if centre else ~x.any(axis=1)
@@ -187,14 +343,22 @@ def _partial_blocks(x: np.ndarray, sizes: np.ndarray, similarity: str, rows: sli
         yield from _correlation_blocks(x, sizes, similarity, rows)
 
 
-def _correlation_blocks(x: np.ndarray, sizes: np.ndarray, similarity: str, rows: slice) -> Iterator[np.ndarray]:
-    d = _increments(x[rows.start :, : sizes[-1]], centre=similarity != "cosine")
-    n_rows, starts = rows.stop - rows.start, np.append(0, sizes[:-1])
-    products, out = np.zeros((n_rows, len(d))), np.empty((n_rows, len(d)))
-    with np.errstate(divide="ignore", invalid="ignore"):
+def _increments_and_scale(x: np.ndarray, sizes: np.ndarray, similarity: str) -> tuple[np.ndarray, ...]:
+    """Increments (n_features, n_images), inverse lengths (n_sizes, n_images), and where each size's features begin."""
+    d = _increments(x[:, : sizes[-1]], centre=similarity != "cosine")
+    starts = np.append(0, sizes[:-1])
+    with np.errstate(divide="ignore"):
         scale = 1 / np.sqrt(np.cumsum(np.add.reduceat(d**2, starts, axis=1), axis=1))
-        for start, stop, w in zip(starts, sizes, scale.T, strict=True):
-            products += d[:n_rows, start:stop] @ d[:, start:stop].T
+    return np.ascontiguousarray(d.T), np.ascontiguousarray(scale.T), starts
+
+
+def _correlation_blocks(x: np.ndarray, sizes: np.ndarray, similarity: str, rows: slice) -> Iterator[np.ndarray]:
+    d, scale, starts = _increments_and_scale(x[rows.start :], sizes, similarity)
+    n_rows = rows.stop - rows.start
+    products, out = np.zeros((n_rows, d.shape[1])), np.empty((n_rows, d.shape[1]))
+    with np.errstate(invalid="ignore"):
+        for start, stop, w in zip(starts, sizes, scale, strict=True):
+            _add_products(products, d[start:stop])
             np.multiply(products, w, out=out)
             out *= w[:n_rows, None]
             yield out * out if similarity == "pearson_squared" else out
@@ -205,20 +369,74 @@ def _row_blocks(n_images: int) -> Iterator[slice]:
     return (slice(start, min(start + step, n_images)) for start in range(0, n_images, step))
 
 
-def _moments(
-    x: np.ndarray, sizes: np.ndarray, similarity: str, reference: np.ndarray, scored: np.ndarray
-) -> np.ndarray:
+def _pairs_of(reference: np.ndarray, n_images: int) -> Callable:
+    """A function from a block of rows to its part of ``reference`` (n_pairs,)."""
+    return lambda rows, position, inside: reference[position : position + len(inside)]
+
+
+def _moments(x: np.ndarray, sizes: np.ndarray, similarity: str, pairs_of: Callable, scored: np.ndarray) -> np.ndarray:
     """(6, n_sizes): number of pairs, both means, both sums of squares and the sum of products about them."""
-    total, position = np.zeros((6, len(sizes))), 0
-    for rows in _row_blocks(len(x)):
+    starts = np.append(0, np.cumsum([_n_pairs_in(rows, len(x)) for rows in _row_blocks(len(x))]))
+
+    def part(block):
+        rows, position = block
         j_after_i = np.arange(rows.start, len(x)) > np.arange(rows.start, rows.stop)[:, None]
         pairs = np.flatnonzero(j_after_i)
-        target = reference[position : position + len(pairs)]
-        position += len(pairs)
+        target = pairs_of(rows, position, pairs)
+        if similarity in ("pearson", "cosine"):
+            return _correlation_moments(x, sizes, similarity, rows, pairs, target, scored)
         blocks = zip(_partial_blocks(x, sizes, similarity, rows), scored.T, strict=True)
-        part = np.stack([_block_moments(block, pairs, target, rows, keep) for block, keep in blocks], axis=1)
-        total = _merge(total, part)
-    return total
+        return np.stack([_block_moments(block, pairs, target, rows, keep) for block, keep in blocks], axis=1)
+
+    blocks = list(zip(_row_blocks(len(x)), starts, strict=False))
+    return functools.reduce(_merge, _parallel.ordered_map(part, blocks), np.zeros((6, len(sizes))))
+
+
+def _n_pairs_in(rows: slice, n_images: int) -> int:
+    return sum(n_images - 1 - i for i in range(rows.start, rows.stop))
+
+
+def _correlation_moments(x, sizes, similarity, rows, pairs, target, scored) -> np.ndarray:
+    """`_block_moments` at every size, from weighted sums over the running products without forming the similarities.
+
+    With g the products and w the inverse lengths of the images, the sums of r, r r and r y over a block are w' g w,
+    w w' (g g) w w and w' (g y) w; the square of the block's own images is halved, and its diagonal, ones, taken off.
+    Where too little of the sum of squares is left about the mean, or not all images count, the similarities are formed
+    after all.
+    """
+    d, scale, starts = _increments_and_scale(x[rows.start :], sizes, similarity)
+    n_rows, n, everyone = rows.stop - rows.start, len(pairs), scored.all(axis=0)
+    products, buffer = np.zeros((n_rows, d.shape[1])), np.empty((n_rows, d.shape[1]))
+    y, mean, half = np.zeros(products.shape), target.mean() if n else 0.0, np.ones(d.shape[1])
+    y.ravel()[pairs] = target - mean
+    half[:n_rows] = 0.5
+    yy, any_scored, out = np.vdot(y, y), scored.any(axis=0), np.zeros((6, len(sizes)))
+    for position, (start, stop, w) in enumerate(zip(starts, sizes, scale, strict=True)):
+        _add_products(products, d[start:stop])
+        if not any_scored[position] or not n:
+            continue
+        if everyone[position]:
+            w_rows, w_half = w[:n_rows], w * half
+            first = products.dot(w_half).dot(w_rows) - n_rows / 2
+            square = np.multiply(products, products, out=buffer).dot(w_half * w).dot(w_rows * w_rows) - n_rows / 2
+            xx = square - first * first / n
+            if xx > _LOST * (square + n_rows):
+                third = np.multiply(products, y, out=buffer).dot(w).dot(w_rows)
+                out[:, position] = n, first / n, mean, xx, yy, third
+                continue
+        with np.errstate(invalid="ignore"):
+            np.multiply(products, w, out=buffer)
+            buffer *= w[:n_rows, None]
+        out[:, position] = _block_moments(buffer, pairs, target, rows, scored[:, position])
+    return out
+
+
+def _add_products(products: np.ndarray, d: np.ndarray) -> None:
+    """Add, in place, the products of the features, one a row of ``d``, of the first images with all."""
+    if len(d) == 1:
+        blas.dger(1.0, d[0], d[0, : len(products)], a=products.T, overwrite_a=1)
+    else:
+        products += d[:, : len(products)].T @ d
 
 
 def _block_moments(
@@ -248,10 +466,13 @@ def _merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def _r_squared(moments: np.ndarray) -> np.ndarray:
-    """Squared correlation; NaN where a side varies by no more than rounding does."""
+def _r_squared(moments: np.ndarray, similarity: str) -> np.ndarray:
+    """Squared correlation; NaN where a side varies by no more than rounding does.
+
+    Rounding of a correlation or cosine is that of sums of products of rows of length 1, also where it is near 0.
+    """
     n, x_mean, y_mean, xx, yy, xy = moments
-    noise = (64 * _EPS) ** 2
-    flat = (xx <= noise * (xx + n * x_mean**2)) | (yy <= noise * (yy + n * y_mean**2))
+    noise, unit = (64 * _EPS) ** 2, 0 if similarity == "euclidean" else 1
+    flat = (xx <= noise * (xx + n * (x_mean**2 + unit))) | (yy <= noise * (yy + n * y_mean**2))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(flat, np.nan, np.minimum(xy / xx * (xy / yy), 1))

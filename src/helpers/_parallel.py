@@ -1,0 +1,40 @@
+"""Threads of one process, for work that leaves Python's lock free (numpy, BLAS, compiled kernels).
+
+Results never depend on their number: work is cut into pieces by its size alone, and pieces are put together in order.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+_thread = threading.local()
+
+
+def threads() -> int:
+    """How many threads to use: the environment variable HELPERS_THREADS, else one per core this process may use.
+
+    Raises
+    ------
+    ValueError : HELPERS_THREADS is not a whole number of at least 1.
+    """
+    if sys.platform == "emscripten":  # the browser has no threads
+        return 1
+    asked = os.environ.get("HELPERS_THREADS", "")
+    if not asked:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not asked.isdecimal() or int(asked) < 1:
+        raise ValueError(f"HELPERS_THREADS must be a whole number of at least 1; got {asked!r}.")
+    return int(asked)
+
+
+def ordered_map(function: Callable, items: Iterable) -> list:
+    """``function`` of every item, in the order of ``items``, by `threads` threads; in one of those threads, by it."""
+    items = list(items)
+    if getattr(_thread, "is_worker", False) or (n := min(threads(), len(items))) <= 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(n, initializer=setattr, initargs=(_thread, "is_worker", True)) as pool:
+        return list(pool.map(function, items))
