@@ -29,9 +29,7 @@ from notebook_text import read
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = tomllib.loads(Path(__file__).with_name("live_quick.toml").read_text())
 ENSEMBLES = (("mnist", 50, ""), ("cifar10", 50, ""), ("cifar10", 4, "_lr0.001"), ("cifar10", 4, "_lr0.004"))
-COMPUTED_BY = [
-    f"src/helpers/{name}.py" for name in ("lenets", "training", "networks", "ensembles", "sparsity", "datasets")
-]
+COMPUTED_BY = ("lenets", "training", "networks", "ensembles", "sparsity", "datasets")
 BESIDE = ("jinja2", "markupsafe")
 """Packages without compiled parts (or able to do without) that go along with helpers, as installed here."""
 NOT_SHOWN = {"remove-cell", "remove-input", "remove_cell", "remove_input"}

@@ -98,6 +98,16 @@ def test_rows_are_those_of_the_file_with_what_was_found():
     assert table["computed_at"].str.fullmatch(r"0\d_\w+#[\w-]+").all()
 
 
+def test_page_has_each_claim_and_row_with_a_link_to_its_code():
+    html = claims.page({"full_ab": exact(0.6167)})
+    for claim in claims.read().values():
+        assert f"{claim['id']}: {claims.verdict(claim, {'full_ab': exact(0.6167)})}" in html
+        for row in claim["rows"]:
+            name, place = claims.computed_at(claim, row).split("#")
+            assert f"<a href='{name}.html#{place}'>{row['what']}</a>" in html
+    assert "<td>0.62</td><td></td><td>0.62</td><td>holds</td>" in html
+
+
 def test_table_has_a_line_per_row_and_refuses_what_no_row_asks_for():
     table = claims.table(["C1"], {"full_ab": exact(0.6167)})
     assert len(table) == len(claims.read()["C1"]["rows"])

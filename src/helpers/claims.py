@@ -115,17 +115,21 @@ def scoreboard(found: Mapping[str, Finding], path: Path | None = None) -> pd.Dat
 
 
 def page(found: Mapping[str, Finding], path: Path | None = None) -> str:
-    """The scoreboard's rows as an HTML table: what the paper says, what is found, the verdict, a link to the code."""
-    table = []
+    """The scoreboard's rows as an HTML table, under a heading per claim; a measure links to the code behind it."""
+    columns = ("the paper says", "their 2022 code", "we find (95 % interval)", "verdict")
+    lines = ["<table class='dataframe scoreboard'>", _cells("th", "measure", *columns)]
     for claim in read(path).values():
+        lines.append(f"<tr><th colspan='5' scope='rowgroup'>{claim['id']}: {verdict(claim, found)}</th></tr>")
         for row in claim["rows"]:
             notebook, _, place = computed_at(claim, row).partition("#")
             line = _line(claim, row, found)
-            line["verdict"] += " (beyond the paper)" if row.get("beyond") else ""
-            line["computed in"] = f'<a href="{notebook}.html#{place}">{notebook[3:].replace("_", " ")}</a>'
-            table.append(line)
-    frame = pd.DataFrame(table).set_index(["claim", "measure"])
-    return frame.to_html(escape=False, border=0, classes="dataframe")
+            link = f"<a href='{notebook}.html#{place}'>{row['what']}</a>"
+            lines.append(_cells("td", link + " (beyond the paper)" * row.get("beyond", False), *map(line.get, columns)))
+    return "\n".join([*lines, "</table>"])
+
+
+def _cells(kind: str, *contents: str) -> str:
+    return "<tr>" + "".join(f"<{kind}>{content}</{kind}>" for content in contents) + "</tr>"
 
 
 def computed_at(claim: Mapping, row: Mapping) -> str:
