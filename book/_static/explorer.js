@@ -87,7 +87,8 @@
   };
   const share = (k) => scene.sizes[k] / scene.nFeatures;
   const percent = (x) => `${(100 * x).toFixed(x < 0.0995 && x > 0 ? 1 : 0)} %`;
-  const fixed = (x, digits) => (x === null || Number.isNaN(x) ? "not defined" : x.toFixed(digits));
+  const fixed = (x, digits) => (x === null || Number.isNaN(x) ? "not defined" : x.toFixed(digits).replace("-", "−"));
+  const signed = (x) => fixed(x, 2);
 
   // ------------------------------------------------------------------------------------------------------------ drawing
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
@@ -113,8 +114,8 @@
     for (let i = 0, p = 0; i < n(); i++) for (let j = i + 1; j < n(); j++) paint(i, j, scene.reference[p++] / UNIT);
     const stops = scene.palette.filter((_, i) => i % 15 === 0).map((c) => `rgb(${c})`);
     scale.style.background = `linear-gradient(to right, ${stops})`;
-    below.textContent = `Lower left: these nodes, r from ${scene.limits[0].toFixed(2)} `;
-    above.textContent = ` to ${scene.limits[1].toFixed(2)}. Upper right: ${scene.comparedWith}, each between its own limits.`;
+    below.textContent = `Lower left: these nodes, r from ${signed(scene.limits[0])} `;
+    above.textContent = ` to ${signed(scene.limits[1])}. Upper right: ${scene.comparedWith}, each between its own limits.`;
   };
   const drawMatrix = () => {
     const [low, high] = scene.limits;
@@ -186,8 +187,8 @@
     for (let t = 0; t <= 4; t++) {
       const y = frame.y(top * t / 4), x = frame.x(t / 4);
       curve.append(svg("line", { x1: 46, x2: width - 16, y1: y, y2: y, class: "grid" }),
-        svg("text", { x: 40, y: y + 4, "text-anchor": "end" }, (top * t / 4).toFixed(2)),
-        svg("text", { x, y: height - 24, "text-anchor": "middle" }, `${25 * t} %`));
+        svg("text", { x: 40, y: y + 4, "text-anchor": "end", class: "level" }, (top * t / 4).toFixed(2)),
+        svg("text", { x, y: height - 24, "text-anchor": t === 4 ? "end" : "middle" }, `${25 * t} %`));
     }
     curve.append(svg("text", { x: (46 + width - 16) / 2, y: height - 6, "text-anchor": "middle" },
       `share of nodes; R² with ${scene.comparedWith}`));
@@ -343,7 +344,10 @@
     state.k = index.start;
     root.classList.add("loaded");
     changed();
-  }, () => root.replaceChildren(make("p", {}, "The explorer's data are missing; the still figure below shows three of its sizes.")));
+  }, () => {
+    root.classList.add("loaded");
+    root.replaceChildren(make("p", {}, "The explorer's data are missing; the still figure below shows three of its sizes."));
+  });
 
-  window.explorer = { state, now, similarity, place, shown: () => Array.from(at), go };
+  window.explorer = { state, go, shown: () => Array.from(at), still: () => !asked && !moving }; // for the tests
 })();

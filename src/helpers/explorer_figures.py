@@ -30,11 +30,14 @@ def stills(scene: Scene, walk: Walk, shown: list[int]) -> np.ndarray:
 
 
 def similarity(ax: Axes, pairs: np.ndarray, limits: np.ndarray):
-    """A similarity matrix from its pairs (n_pairs,), blank on the diagonal and where undefined; returns the image."""
+    """A similarity matrix from its pairs (n_pairs,), blank on the diagonal and where undefined; returns the image.
+
+    Its colours (seaborn's) go from light to dark, so that dark mode can turn them over.
+    """
     square = squareform(pairs, checks=False)
     np.fill_diagonal(square, np.nan)
     ax.set(xticks=[], yticks=[])
-    return ax.imshow(square, vmin=limits[0], vmax=limits[1], cmap="viridis", interpolation="nearest")
+    return ax.imshow(square, vmin=limits[0], vmax=limits[1], cmap="mako_r", interpolation="nearest")
 
 
 def map_of_groups(ax: Axes, points: np.ndarray, groups: tuple[str, ...]) -> Axes:

@@ -28,14 +28,7 @@ def ready(page, what):
 
 def settled(page):
     """Wait until everything is drawn and the images stand still."""
-    page.wait_for_function(
-        """async () => {
-            const frame = () => new Promise(requestAnimationFrame);
-            await frame(); await frame();
-            const before = explorer.shown(); await frame();
-            return String(before) === String(explorer.shown());
-        }"""
-    )
+    page.wait_for_function("() => explorer.still()")
 
 
 def slide(page, k):
@@ -79,7 +72,7 @@ def r2_of_the_point(page):
         """() => { const svg = document.getElementById('explorer-curve'), point = svg.querySelector('circle');
             if (point.style.display === 'none') return null;
             const lines = [...svg.querySelectorAll('line.grid')].map(l => +l.getAttribute('y1'));
-            const top = +[...svg.querySelectorAll('text[text-anchor=end]')].at(-1).textContent;
+            const top = +[...svg.querySelectorAll('text.level')].at(-1).textContent;
             return top * (lines[0] - point.getAttribute('cy')) / (lines[0] - lines.at(-1)); }"""
     )
 
@@ -130,7 +123,9 @@ def test_pointing_marks_the_same_items_in_matrix_and_map(page):
     assert page.evaluate("[explorer.state.item, explorer.state.other]") == [60, 30]
     labels, r = explorer_data.read(DATA, "objects92")["labels"], Computed("objects92", "lowest").matrices[LAST]
     words = page.locator(".explorer-pointed").text_content()
-    assert words.startswith(f"{labels[60]} and {labels[30]}") and f"{squareform(r)[60, 30]:.2f}" in words
+    assert (
+        words.startswith(f"{labels[60]} and {labels[30]}") and f"{squareform(r)[60, 30]:.2f}".replace("-", "−") in words
+    )
     assert page.locator("#explorer-map").screenshot() != before
 
     place = np.array(page.evaluate("explorer.shown()")).reshape(-1, 2)
