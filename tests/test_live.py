@@ -1,6 +1,7 @@
 """Live cells without a browser: how a cell is run, what is fetched and verified, what a page is given."""
 
 import base64
+import gzip
 import hashlib
 import io
 import json
@@ -272,6 +273,23 @@ def test_the_server_gives_types_and_the_headers_for_shared_memory(tmp_path):
     for head in heads.values():
         assert head["Cross-Origin-Opener-Policy"] == "same-origin"
         assert head["Cross-Origin-Embedder-Policy"] == "require-corp"
+
+
+def test_the_server_compresses_text_and_sends_it_anew_when_it_has_changed(tmp_path):
+    def got(**headers):
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            return answer.headers["Content-Encoding"], answer.read()
+
+    (tmp_path / "a.js").write_bytes(b"text " * 1000)
+    with serve.server(tmp_path) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.js?digest=1"
+        encoding, content = got(**{"Accept-Encoding": "gzip, br"})
+        assert encoding == "gzip" and gzip.decompress(content) == b"text " * 1000 and len(content) < 200
+        assert got() == (None, b"text " * 1000)
+        (tmp_path / "a.js").write_bytes(b"other")
+        assert gzip.decompress(got(**{"Accept-Encoding": "gzip"})[1]) == b"other"
+        server.shutdown()
 
 
 def test_launch_buttons_wait_for_the_address_of_the_repository():
