@@ -84,7 +84,7 @@ def compare(contenders: Sequence[Contender], memory: bool = True) -> list[dict]:
             {"name": c.name, "seconds": median, "ratio": median / first, "times": times[c.name], "share": c.share,
              "largest_difference": float(np.nanmax(difference, initial=0))}
         )  # fmt: skip
-        if memory:
+        if memory and c.rounds > 1:  # what takes part once is too slow to be run again for this
             rows[-1]["peak_megabytes"] = peak_megabytes(c.call)
         print(f"  {c.name:58s} {median:10.4f} s  {median / first:10.1f} x", flush=True)
     return rows

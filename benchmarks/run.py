@@ -6,6 +6,7 @@ an otherwise idle machine. Without a GPU, the GPU benchmark says so and writes t
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import warnings
@@ -78,8 +79,10 @@ def curve(about: dict) -> dict:
         [
             Contender("ours, compiled", ours("compiled"), rounds=15), Contender("ours, plain numpy", ours("numpy")),
             Contender("numpy.corrcoef at each size", lambda: corrcoef_curve(x, order, reference, sizes), rounds=1),
-            Contender("scipy pdist at each size", lambda: scipy_curve(x, order, reference, some), share, 2, 1e-10, part),
-            Contender("rsatoolbox at each size", lambda: rsatoolbox_curve(x, order, reference, some), share, 2, 1e-10, part),
+            Contender("scipy pdist at each size", lambda: scipy_curve(x, order, reference, some), share, 2, 1e-10,
+                      part),
+            Contender("rsatoolbox at each size", lambda: rsatoolbox_curve(x, order, reference, some), share, 2, 1e-10,
+                      part),
         ]
     )  # fmt: skip
 
@@ -109,7 +112,7 @@ def image_level(about: dict) -> dict:
     x, order = example(n, f)
     x[:, order[0]] += 0.01  # every image is defined from the second size on
     sizes, reference = np.arange(3, f + 1), rsa.upper_triangle(rsa.similarity_matrix(x))
-    some = sizes[::40]
+    some = sizes[::60]
 
     def ours(engine):
         return lambda: rsa.insertion_curve(x, order, reference, sizes, engine=engine).r2
@@ -119,7 +122,7 @@ def image_level(about: dict) -> dict:
             Contender("ours, compiled", ours("compiled"), rounds=3),
             Contender("ours, plain numpy", ours("numpy"), rounds=1),
             Contender("numpy.corrcoef at each size", lambda: corrcoef_curve(x, order, reference, some),
-                      len(some) / len(sizes), 1, 1e-10, lambda result: result[::40]),
+                      len(some) / len(sizes), 1, 1e-10, lambda result: result[::60]),
         ]
     )  # fmt: skip
     megabytes = reference.nbytes / 1e6
@@ -175,6 +178,9 @@ def bootstrap(about: dict) -> dict:
     counts = np.concatenate([counts, rest])
     models = [ModelFixed(str(k), RDMs(1 - similarities[k : k + 1])) for k in some]
 
+    def ours():
+        return inference._weighted_r2(similarities, y, counts, i, j)
+
     def peer():
         np.random.seed(8)  # noqa: NPY002 - rsatoolbox draws from numpy's global generator
         found = eval_bootstrap_pattern(models, RDMs(1 - human[None]), method="corr", N=n_few, boot_noise_ceil=False)
@@ -182,7 +188,7 @@ def bootstrap(about: dict) -> dict:
 
     rows = compare(
         [
-            Contender("ours, one matrix product", lambda: inference._weighted_r2(similarities, y, counts, i, j), rounds=3),
+            Contender("ours, one matrix product", ours, rounds=3),
             Contender("rsatoolbox eval_bootstrap_pattern", peer, len(some) * n_few / (200 * n_resamples), 3, 1e-10,
                       lambda result: result[:n_few, some]),
         ]
@@ -234,7 +240,7 @@ def training(about: dict) -> dict:
 
     from helpers import training as train
 
-    images, recipe, n_models = datasets.load_sample("cifar10"), train.Recipe(epochs=8), 4 * about["cores"]
+    images, recipe, n_models = datasets.load_sample("cifar10"), train.Recipe(epochs=4), 4 * about["cores"]
 
     def one_by_one():
         models = [train.train_model("cifar10", images.x_train, images.y_train, s, recipe) for s in range(n_models)]
@@ -346,6 +352,7 @@ def main(names: list[str]) -> None:
     """Run the named benchmarks, or all."""
     if unknown := set(names) - set(BENCHMARKS):
         sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}.")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # no progress bars between the rows
     about = machine() | {"multiply_adds_per_pair": 4, "operations_per_pair": _kernels.FLOPS}
     print({key: value for key, value in about.items() if key != "versions"}, flush=True)
     for name in names or BENCHMARKS:

@@ -8,6 +8,7 @@ other name that exists by then is a misspelt parameter.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -25,6 +26,7 @@ class Rule:
     low: float | None = None
     high: float | None = None
     values: tuple = ()
+    pattern: str = ""
 
     def complaint(self, value: Any) -> str | None:
         """What is wrong with ``value``, or None."""
@@ -33,6 +35,8 @@ class Rule:
             return f"must be {names[self.kind]}"
         if self.values and value not in self.values:
             return f"must be one of {', '.join(map(repr, self.values))}"
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            return f"must look like {self.pattern}"
         if self.low is not None and not self.low <= value <= self.high:
             return f"must lie in {self.low}..{self.high}"
         return None
@@ -51,6 +55,11 @@ def number(low: float, high: float) -> Rule:
 def one_of(*values: str) -> Rule:
     """One of the given texts."""
     return Rule(str, values=values)
+
+
+def address() -> Rule:
+    """The address of a Dask scheduler, such as tcp://10.0.0.1:8786."""
+    return Rule(str, pattern=r"(tcp|tls)://[^\s/]+:[0-9]+")
 
 
 def yes_or_no() -> Rule:
