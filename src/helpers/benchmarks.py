@@ -73,7 +73,7 @@ def costs(n_networks: int, n_layers: int, n_features: int, n_images: int, n_size
         "extract_core_days": n_networks * extract / _DAY, "curve_core_days": n_networks * n_layers * curve / _DAY,
         "matrix_gb": n_pairs * 8 / 1e9, "layer_gb": layer * 8 / 1e9, "embeddings_tb": all_layers / 1e12,
         "transfer_days": all_layers / 1e6 / units["megabytes_per_second"] / _DAY, "results_mb": results / 1e6,
-        "overhead_ms": units["seconds_per_unit"] * 1e3,
+        "curve_minutes": curve / 60, "overhead_ms": units["seconds_per_unit"] * 1e3,
     }  # fmt: skip
     core_days = {
         "extract features": (n_networks, extract, numbers["extract_core_days"]),

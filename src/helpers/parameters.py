@@ -27,6 +27,7 @@ class Rule:
     high: float | None = None
     values: tuple = ()
     pattern: str = ""
+    example: str = ""
 
     def complaint(self, value: Any) -> str | None:
         """What is wrong with ``value``, or None."""
@@ -36,7 +37,7 @@ class Rule:
         if self.values and value not in self.values:
             return f"must be one of {', '.join(map(repr, self.values))}"
         if self.pattern and not re.fullmatch(self.pattern, value):
-            return f"must look like {self.pattern}"
+            return f"must be {self.example}"
         if self.low is not None and not self.low <= value <= self.high:
             return f"must lie in {self.low}..{self.high}"
         return None
@@ -57,9 +58,13 @@ def one_of(*values: str) -> Rule:
     return Rule(str, values=values)
 
 
-def address() -> Rule:
-    """The address of a Dask scheduler, such as tcp://10.0.0.1:8786."""
-    return Rule(str, pattern=r"(tcp|tls)://[^\s/]+:[0-9]+")
+def scheduler() -> Rule:
+    """Where workers are, for `helpers.cluster.connect`."""
+    return Rule(
+        str,
+        pattern=r"local|slurm|pbs|kubernetes|(tcp|tls)://[^\s/]+:[0-9]+",
+        example="local, slurm, pbs, kubernetes or the address of a scheduler such as tcp://host:8786",
+    )
 
 
 def yes_or_no() -> Rule:
