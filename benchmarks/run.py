@@ -240,7 +240,7 @@ def training(about: dict) -> dict:
 
     from helpers import training as train
 
-    images, recipe, n_models = datasets.load_sample("cifar10"), train.Recipe(epochs=4), 4 * about["cores"]
+    images, recipe, n_models = datasets.load_sample("cifar10"), train.Recipe(epochs=12), 2 * about["cores"]
 
     def one_by_one():
         models = [train.train_model("cifar10", images.x_train, images.y_train, s, recipe) for s in range(n_models)]
@@ -251,8 +251,8 @@ def training(about: dict) -> dict:
             paths = train.train_ensemble("cifar10", range(n_models), Path(folder), recipe, "shipped", about["cores"])
             return _weights([train._load(path)[0] for path in paths])
 
-    rows = compare([Contender("ours, one process per core", workers, rounds=3, tolerance=0),
-                    Contender("one by one, one thread", one_by_one, rounds=3, tolerance=0)], memory=False)  # fmt: skip
+    rows = compare([Contender("ours, one process per core", workers, rounds=2, tolerance=0),
+                    Contender("one by one, one thread", one_by_one, rounds=2, tolerance=0)], memory=False)  # fmt: skip
     per_epoch = rows[1]["seconds"] / n_models / recipe.epochs / len(images.x_train)
     content = {
         "n_models": n_models, "epochs": recipe.epochs, "n_images": len(images.x_train), "rows": rows,
