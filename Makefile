@@ -5,6 +5,7 @@ NB ?=
 P ?=
 PARAMS ?=
 PETERSON ?=
+NAMES ?=
 PORT ?= 8000
 
 # One thread per process and a fixed hash seed: the same bits on every run.
@@ -18,7 +19,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test quick lint browser serve sync run human train screenshots pdf pictures preview lock clean
+.PHONY: help install book test quick lint browser serve sync run human train bench screenshots pdf pictures preview lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,6 +63,9 @@ human: .venv/installed ## record section 2's results again from your copy of the
 train: .venv/installed ## train the LeNet-5 ensembles again (long)
 	$(BIN)/python -m helpers.training mnist
 	$(BIN)/python -m helpers.training cifar10
+
+bench: .venv/installed ## ours and its peers side by side, some ten minutes; NAMES="curve bootstrap" for some
+	$(BIN)/python benchmarks/run.py $(NAMES)
 
 screenshots: .venv/installed ## pictures of every built page in _build/screenshots: wide, phone, dark
 	@$(BIN)/python scripts/screenshots.py

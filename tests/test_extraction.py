@@ -40,6 +40,29 @@ def toy():
     )  # fmt: skip
 
 
+# ---------------------------------------------------------------------------------------------------------- precision
+def test_batches_leave_every_zero_where_one_image_at_a_time_has_it(toy, images):
+    """PoZ by default is that of plain float32, whatever the batch; 16 bits come only where they are asked for."""
+    inputs = extraction.preprocess(images, SMALL)
+    with torch.no_grad():
+        plain = np.concatenate([toy[:7].eval()(one[None]).numpy() for one in inputs])
+    for batch_size in (1, 3, 16):
+        found = extraction.embed(toy, "6", images, batch_size, False, SMALL)
+        np.testing.assert_array_equal((found == 0).mean(axis=0), (plain == 0).mean(axis=0))
+        np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_mixed_precision_is_another_result_with_a_cache_of_its_own(toy, images, cache):
+    exact = extraction.embed(toy, "6", images, preprocessing=SMALL)
+    mixed = extraction.embed(toy, "6", images, preprocessing=SMALL, precision="mixed")
+    assert mixed.dtype == np.float32 and not np.array_equal(mixed, exact)
+    np.testing.assert_allclose(mixed, exact, atol=0.05)
+    assert len(list(cache.iterdir())) == 2
+    np.testing.assert_array_equal(extraction.embed(toy, "6", images, preprocessing=SMALL), exact)
+    with pytest.raises(ValueError, match="precision must be one of.*'half'"):
+        extraction.embed(toy, "6", images, preprocessing=SMALL, precision="half")
+
+
 # ------------------------------------------------------------------------------------------------------------- VGG-19
 @pytest.fixture(scope="module")
 def vgg19():

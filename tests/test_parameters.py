@@ -48,3 +48,15 @@ def test_a_bad_parameter_is_named_with_its_value(change, error, message):
 def test_a_missing_parameter_is_named():
     with pytest.raises(NameError, match="'level' is missing"):
         check({k: v for k, v in GOOD.items() if k != "level"}, **RULES)
+
+
+@pytest.mark.parametrize("value", ["local", "slurm", "pbs", "kubernetes", "tcp://10.0.0.1:8786", "tls://head.node:1"])
+def test_schedulers_by_name_and_by_address(value):
+    assert parameters.scheduler().complaint(value) is None
+
+
+@pytest.mark.parametrize("value", ["Local", "tcp://host", "http://host:1", "tcp://a b:1", "", 3])
+def test_other_schedulers_are_refused_with_what_is_possible(value):
+    assert parameters.scheduler().complaint(value) in (
+        "must be local, slurm, pbs, kubernetes or the address of a scheduler such as tcp://host:8786", "must be text",
+    )  # fmt: skip

@@ -37,7 +37,7 @@ def prepare(x: np.ndarray, order: np.ndarray, sizes: np.ndarray, centred: bool) 
     width = -(-len(x) // 8) * 8  # the last images are there to fill a block, and zero
     d, norm, inverse = (np.empty((rows, width)) for rows in (int(sizes[-1]), len(sizes), len(sizes)))
     defined_from = np.empty(width, np.int64)
-    blocks = np.array_split(np.arange(0, width, LANES), min(_BANDS, width // LANES))
+    blocks = np.array_split(np.arange(0, width, LANES), min(_BANDS // 8, width // LANES))
     _parallel.ordered_map(
         lambda b: _prepare(x, order, sizes, centred, b[0], b[-1] + LANES, d, norm, inverse, defined_from), blocks
     )
@@ -78,7 +78,7 @@ def moments(
     columns = np.zeros((reference.shape[1] if streamed else 0, d.shape[1]))
     columns[:, :n] = reference.T if streamed else 0
     flat = np.ones(0) if streamed else np.ascontiguousarray(reference, dtype=np.float64)
-    n_bands = max(1, min(_BANDS, d.shape[1] // ROWS // 2))
+    n_bands = min(_BANDS, -(-n // ROWS))
     about = (sizes.astype(np.int64), state, mask, centre, offset, flat, columns, reference_centre)
     bands = _parallel.ordered_map(lambda band: _band(d, norm, inverse, n, *about, band, n_bands), range(n_bands))
     return np.sum(bands, axis=0)  # in order

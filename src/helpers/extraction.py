@@ -172,6 +172,7 @@ def embed(
     batch_size: int = 16,
     cache: bool = True,
     preprocessing: Preprocessing = IMAGENET,
+    precision: str = "float32",
 ) -> np.ndarray:
     """Post-ReLU activations of one node of a model for images, (n_images, n_features) float32, all >= 0.
 
@@ -183,18 +184,22 @@ def embed(
     batch_size : images run at a time; changes results by rounding only.
     cache : keep results in, and take them from, ``features`` in `helpers.datasets.cache_folder`, under the hash of the
         images' pixels, the network up to the node with its weights, the node and the preprocessing.
+    precision : "float32"; or "mixed", where products run in 16 bits: faster on a GPU, but rounding moves activations
+        across zero, and so PoZ.
 
     Raises
     ------
-    ValueError : no such node (the close ones are named), a negative or undefined activation, bad images.
+    ValueError : no such node (the close ones are named), a negative or undefined activation, bad images, precision.
     """
+    _checks.choice("precision", precision, ("float32", "mixed"))
     extractor = _extractor(model, node)
     if not len(images):
         raise ValueError("images must be one or more; got none.")
-    path = datasets.cache_folder() / "features" / f"{_key(extractor, node, images, preprocessing)}.npz"
+    mixed = "-mixed" if precision == "mixed" else ""
+    path = datasets.cache_folder() / "features" / f"{_key(extractor, node, images, preprocessing)}{mixed}.npz"
     if cache and (stored := _read_cached(path, len(images))) is not None:
         return stored
-    features = np.concatenate(list(_batches(extractor, node, images, batch_size, preprocessing)))
+    features = np.concatenate(list(_batches(extractor, node, images, batch_size, preprocessing, bool(mixed))))
     if cache:
         path.parent.mkdir(parents=True, exist_ok=True)
         datasets._write_npz(path, {"features": features})
@@ -290,14 +295,18 @@ def _enough(image: Image.Image, i: int, p: Preprocessing) -> Image.Image:
 
 
 @torch.no_grad()
-def _batches(extractor, node, images, batch_size, preprocessing) -> Iterator[np.ndarray]:
+def _batches(extractor, node, images, batch_size, preprocessing, mixed) -> Iterator[np.ndarray]:
     from tqdm import tqdm
 
     device = next((parameter.device for parameter in extractor.parameters()), torch.device("cpu"))
+    on_gpu = device.type == "cuda"
     with tqdm(total=len(images), desc=node, unit="image") as bar:
         for start in range(0, len(images), batch_size):
-            inputs = preprocess(images[start : start + batch_size], preprocessing).to(device)
-            yield _post_relu(extractor(inputs)["features"].flatten(1).cpu().numpy(), node, start)
+            inputs = preprocess(images[start : start + batch_size], preprocessing)
+            inputs = inputs.pin_memory().to(device, non_blocking=True) if on_gpu else inputs.to(device)
+            with torch.autocast(device.type, torch.float16 if on_gpu else torch.bfloat16, enabled=mixed):
+                features = extractor(inputs)["features"]
+            yield _post_relu(features.flatten(1).float().cpu().numpy(), node, start)
             bar.update(len(inputs))
 
 

@@ -8,6 +8,7 @@ other name that exists by then is a misspelt parameter.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -25,6 +26,8 @@ class Rule:
     low: float | None = None
     high: float | None = None
     values: tuple = ()
+    pattern: str = ""
+    example: str = ""
 
     def complaint(self, value: Any) -> str | None:
         """What is wrong with ``value``, or None."""
@@ -33,6 +36,8 @@ class Rule:
             return f"must be {names[self.kind]}"
         if self.values and value not in self.values:
             return f"must be one of {', '.join(map(repr, self.values))}"
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            return f"must be {self.example}"
         if self.low is not None and not self.low <= value <= self.high:
             return f"must lie in {self.low}..{self.high}"
         return None
@@ -51,6 +56,15 @@ def number(low: float, high: float) -> Rule:
 def one_of(*values: str) -> Rule:
     """One of the given texts."""
     return Rule(str, values=values)
+
+
+def scheduler() -> Rule:
+    """Where workers are, for `helpers.cluster.connect`."""
+    return Rule(
+        str,
+        pattern=r"local|slurm|pbs|kubernetes|(tcp|tls)://[^\s/]+:[0-9]+",
+        example="local, slurm, pbs, kubernetes or the address of a scheduler such as tcp://host:8786",
+    )
 
 
 def yes_or_no() -> Rule:

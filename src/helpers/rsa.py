@@ -266,10 +266,10 @@ def _compiled_curve(x, order, sizes, similarity, undefined, reference, mean, str
 
 
 def _guess(prepared, sizes: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """(n_sizes,): mean similarity among some 32 of the images, 0 where it is undefined."""
+    """(n_sizes,): mean similarity among some 16 of the images, 0 where it is undefined."""
     from helpers import _kernels
 
-    chosen = np.arange(0, len(scored), max(1, len(scored) // 32))
+    chosen = np.arange(0, len(scored), max(1, len(scored) // 15))
     padded = np.append(chosen, np.full(-len(chosen) % _kernels.LANES, prepared[0].shape[1] - 1))
     some = [np.ascontiguousarray(values[:, padded]) for values in prepared[:3]]
     none, zero = np.zeros(len(chosen) * (len(chosen) - 1) // 2), np.zeros(len(sizes))
