@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
@@ -52,6 +53,8 @@ def table(record: Mapping) -> pd.DataFrame:
 
 def duration(seconds: float) -> str:
     """Seconds to three significant digits, without an exponent."""
+    if seconds < 1e-4:
+        return np.format_float_positional(seconds, precision=3, fractional=False)
     return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:#.3g}".rstrip(".")
 
 

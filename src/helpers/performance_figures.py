@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from helpers import figures
+from helpers.benchmarks import duration
 
 
 def contenders(ax: Axes, rows: Sequence[Mapping], title: str, limits: Mapping[str, float] | None = None) -> Axes:
@@ -20,24 +22,27 @@ def contenders(ax: Axes, rows: Sequence[Mapping], title: str, limits: Mapping[st
     colours = [figures.PALETTE[0] if mine else "0.6" for mine in ours]
     ax.barh(np.arange(len(rows)), times - low, left=low, color=colours, height=0.7)
     for place, seconds in enumerate(times):
-        ax.text(seconds * 1.15, place, f"{seconds:.3g} s", va="center", fontsize="small")
+        ax.text(seconds * 1.15, place, f"{duration(seconds)} s", va="center", fontsize="small")
     for (name, seconds), style in zip(limits.items(), ("--", ":"), strict=False):
         ax.axvline(seconds, color=figures.PALETTE[3], linestyle=style, linewidth=1.4, label=name)
     ax.set(xscale="log", xlim=(low, max(times) * 12), title=title, xlabel="seconds")
     ax.set_yticks(range(len(rows)), [row["name"] for row in rows])
     ax.invert_yaxis()
     if limits:
-        ax.legend(fontsize="small", loc="lower right")
+        ax.legend(fontsize="small", loc="upper right")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     return ax
 
 
 def growth(ax: Axes, curves: Sequence[Mapping], xlabel: str) -> Axes:
     """Seconds against size, both logarithmic, a line per entry of ``curves``."""
     for curve, marker, colour in zip(curves, "osD^", figures.PALETTE, strict=False):
-        label = f"{curve['name'].partition(', ')[2]} (exponent {curve['exponent']:.1f})"
+        label = f"{curve['name']} (exponent {curve['exponent']:.2f})"
         ax.plot(curve["values"], curve["seconds"], marker=marker, color=colour, label=label)
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="seconds")
-    ax.legend(fontsize="small")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+    ax.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1))
     return ax
 
 
