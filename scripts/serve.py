@@ -59,7 +59,7 @@ class Server(ThreadingHTTPServer):
 
 
 @functools.lru_cache(maxsize=256)
-def packed(path: Path, changed: int) -> bytes:  # noqa: ARG001 - a file that has changed is another entry
+def packed(path: Path, changed: int) -> bytes:
     """The compressed content of a file that was last ``changed`` then."""
     return gzip.compress(path.read_bytes(), 6, mtime=0)
 

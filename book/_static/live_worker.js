@@ -7,7 +7,7 @@
 self.onmessage = ({ data }) => (data.kind === "start" ? start(data) : run(data));
 
 const ROOT = "/book"; // helpers looks for data and claims beside the folder that it lies in
-const ENVIRONMENT = { MPLBACKEND: "Agg", HOME: "/home/pyodide", BOOK_VALUES: `${ROOT}/values` };
+const ENVIRONMENT = { MPLBACKEND: "Agg", HOME: `${ROOT}/home`, BOOK_VALUES: `${ROOT}/values` };
 let pyodide, python, names;
 
 async function start({ live, version, interrupt }) {
