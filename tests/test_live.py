@@ -102,6 +102,7 @@ def test_ipython_display_has_a_stand_in(cells, monkeypatch):
     live.stand_in_for_ipython(cells.send)
     assert not cells.run("from IPython.display import HTML, Markdown, display\ndisplay(Markdown('*a*'))\nHTML('<p>b')")
     assert [(kind, data) for kind, data, _ in cells.sent] == [("text", "*a*\n"), ("html", "<p>b")]
+    assert cells.run("import matplotlib.pyplot as plt\nplt.switch_backend('agg')") == ""
 
 
 # -------------------------------------------------------------------------------------------------- fetching, verifying

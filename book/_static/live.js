@@ -125,6 +125,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const root = document.createElement("div");
     root.className = "live-output";
     let text = null, shown = false;
+    cell.trouble?.remove(); // the error of a cell that is not shown stands beside another one
     const reveal = () => {
       if (shown || !cell.box) return;
       shown = true;
@@ -144,7 +145,7 @@ document.addEventListener("DOMContentLoaded", () => {
         reveal();
       },
       finish(error, time) {
-        if (error && !cell.box) nearest(cell).after(root);
+        if (error && !cell.box) nearest(cell).after((cell.trouble = root));
         if (!root.childElementCount && !cell.box?.querySelector(".cell_output, .live-output")) return;
         reveal();
         const caption = cell.box?.querySelector("figcaption") ? "; numbers in the caption are the book's" : "";

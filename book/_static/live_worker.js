@@ -79,11 +79,15 @@ function fetchedOnDemand(FS, { path, size }, url) {
   const at = path.lastIndexOf("/");
   const folder = `${ROOT}/${path.slice(0, at)}`;
   FS.mkdirTree(folder);
-  const node = FS.createFile(folder, path.slice(at + 1), {}, true, false);
+  const node = FS.createFile(folder, path.slice(at + 1), {}, true, true);
   const usual = node.stream_ops;
   node.usedBytes = size;
   node.stream_ops = {
     ...usual,
+    write(stream, ...rest) { // a cell keeps its own instead
+      node.stream_ops = stream.stream_ops = usual;
+      return usual.write(stream, ...rest);
+    },
     read(stream, ...rest) {
       const request = new XMLHttpRequest();
       request.open("GET", url, false); // a worker may wait
