@@ -37,6 +37,10 @@ NOT_OBTAINED = (
     "Cells cannot be run in this copy of the book: Python for the browser could not be obtained when it was built. "
     "Build it again where the network can be reached (make book)."
 )
+NOT_HERE = (
+    "Cells of this page need {}, which a browser does not have. They run in the notebook: make run, in a clone of the "
+    "repository."
+)
 ADDED = re.compile(r"<!-- live -->.*?<!-- /live -->\n?", flags=re.DOTALL)
 
 
@@ -75,6 +79,8 @@ def with_cells(page: str, text: Path, about: dict) -> str:
         raise ValueError(f"{text.name}: the cells of the built page are not those of the text: build the book again.")
     if not shown:
         return page
+    if needs := QUICK.get(text.stem, {}).get("needs"):
+        about = about | {"reason": NOT_HERE.format(needs)}
     record = json.dumps(about | {"cells": cells, "setup": n_setup(cells), "quick": quick(text.stem, cells)})
     record = record.replace("</", "<\\/")
     added = (
@@ -98,7 +104,7 @@ def n_setup(cells: list[dict]) -> int:
 
 def quick(name: str, cells: list[dict]) -> dict | None:
     """The cell of the parameters with the quick settings, and how long the page takes without them."""
-    if name not in QUICK:
+    if "settings" not in QUICK.get(name, {}):
         return None
     source = cells[0]["source"]
     for parameter, value in QUICK[name]["settings"].items():

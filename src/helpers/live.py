@@ -49,9 +49,10 @@ def namespace(send: Send) -> dict[str, Any]:
 
 
 def stand_in_for_ipython(send: Send) -> None:
-    """Let ``IPython.display`` be imported, with what the book uses of it; for where there is no IPython."""
-    sys.modules["IPython"] = package = ModuleType("IPython")
-    package.get_ipython = lambda: None  # matplotlib asks, once there is such a module
+    """Let things be imported from ``IPython.display``, with what the book uses of it; for where there is no IPython.
+
+    The package itself stays absent: matplotlib would take it for a running IPython.
+    """
     sys.modules["IPython.display"] = module = ModuleType("IPython.display")
     vars(module).update(HTML=Html, Markdown=Text, display=functools.partial(_display, send))
 
