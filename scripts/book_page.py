@@ -2,11 +2,13 @@
 
 * its executed notebook beside its source among the downloads;
 * tables of cells are numbered as tables: ``mystnb: {figure: {name, caption, classes: table}}``;
+* tables and references in the form that screen readers expect;
 * a description; and, where the book's address is known (``html: baseurl`` in _config.yml), a card for social media.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from html import escape
 from pathlib import Path
@@ -26,6 +28,7 @@ def setup(app) -> dict:
     app.add_enumerable_node(captioned_table, "table", html=html)
     app.connect("doctree-read", count_tables)
     app.connect("html-page-context", offer_notebook)  # before the theme's buttons, whose priority is 501
+    app.connect("html-page-context", mend)
     app.connect("html-page-context", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -49,6 +52,15 @@ def offer_notebook(app, pagename, templatename, context, doctree) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(executed, target)
     context["ipynb_source"] = f"{pagename}.ipynb"
+
+
+EMPTY_HEADING = re.compile(r"<th(?P<about>[^>]*)>(?P<blank>(?:\s|&nbsp;|&#160;)*)</th>")
+
+
+def mend(app, pagename, templatename, context, doctree) -> None:
+    """The empty corner of a table of pandas heads nothing; an entry of the literature is an item of its list."""
+    body = EMPTY_HEADING.sub(r"<td\g<about>>\g<blank></td>", context.get("body", ""))
+    context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
 
 
 def describe(app, pagename, templatename, context, doctree) -> None:

@@ -46,6 +46,15 @@ def test_long_descriptions_end_after_a_word():
     assert len(about) <= 202 and about.endswith("word …")
 
 
+def test_empty_corners_of_tables_are_no_headings():
+    corner = '<table><tr><th></th><th class="blank">&nbsp;</th><th>a</th></tr></table>'
+    context = {"body": corner}
+    book_page.mend(None, "x", "page.html", context, None)
+    soup = BeautifulSoup(context["body"], "html.parser")
+    assert [th.get_text() for th in soup.find_all("th")] == ["a"]
+    assert len(soup.find_all("td")) == 2 and soup.find("td", class_="blank")
+
+
 def test_card_has_the_size_it_states_and_is_small():
     with Image.open(STATIC / "card.png") as image:
         assert image.size == make_pictures.CARD

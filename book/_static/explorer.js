@@ -6,6 +6,8 @@
   "use strict";
   const root = document.getElementById("explorer-app");
   if (!root) return;
+  root.replaceChildren();
+  root.classList.add("starting"); // nothing is shown before there is something to choose from
 
   const UNDEFINED = -32768, UNIT = 10000; // helpers.explorer.quantised
   const CALM = matchMedia("(prefers-reduced-motion: reduce)");
@@ -342,10 +344,10 @@
       orders.append(make("label", { for: radio.id, class: `order-${name}` }, radio, title));
     }
     state.k = index.start;
-    root.classList.add("loaded");
+    root.classList.remove("starting");
     changed();
   }, () => {
-    root.classList.add("loaded");
+    root.classList.remove("starting");
     root.replaceChildren(make("p", {}, "The explorer's data are missing; the still figure below shows three of its sizes."));
   });
 
