@@ -9,11 +9,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from html import escape
 from pathlib import Path
 
+import nbformat
 from docutils import nodes
+from jupyter_cache import get_cache
 
 CARD = "_static/card.png"
 CARD_ALT = "Insertion curves: R² with the full similarity matrix against the share of nodes, for three orders of nodes."
@@ -44,14 +45,22 @@ def count_tables(app, doctree) -> None:
 
 
 def offer_notebook(app, pagename, templatename, context, doctree) -> None:
-    """Copy the executed notebook of a page to the downloads; the theme makes a button for ``ipynb_source``."""
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
-    if doctree is None or not executed.is_file():
+    """Put the executed notebook of a page among the downloads; the theme makes a button for ``ipynb_source``."""
+    source = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
+    if doctree is None or not source.is_file():
         return
     target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(executed, target)
+    nbformat.write(executed(app, source), target)
     context["ipynb_source"] = f"{pagename}.ipynb"
+
+
+def executed(app, source: Path) -> nbformat.NotebookNode:
+    """The notebook ``source`` with its outputs, which MyST-NB leaves in the cache where it runs with one."""
+    notebook, config = nbformat.read(source, as_version=4), app.env.mystnb_config
+    if config.execution_mode == "cache":
+        _, notebook = get_cache(config.execution_cache_path).merge_match_into_notebook(notebook)
+    return notebook
 
 
 EMPTY_HEADING = re.compile(r"<th(?P<about>[^>]*)>(?P<blank>(?:\s|&nbsp;|&#160;)*)</th>")
