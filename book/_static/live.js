@@ -239,7 +239,7 @@ document.addEventListener("DOMContentLoaded", () => {
     cell.field = field;
     pre.before(frame);
     frame.append(pre, field);
-    Object.assign(field, { value: cell.source, spellcheck: false, autocomplete: "off", wrap: "off" });
+    Object.assign(field, { value: cell.source, rows: 1, spellcheck: false, autocomplete: "off", wrap: "off" });
     field.setAttribute("autocapitalize", "off");
     field.setAttribute("aria-label", `Code of ${label}. Shift and Enter runs it.`);
     field.addEventListener("input", () => change(cell, field.value));
