@@ -67,9 +67,11 @@ EMPTY_HEADING = re.compile(r"<th(?P<about>[^>]*)>(?P<blank>(?:\s|&nbsp;|&#160;)*
 
 
 def mend(app, pagename, templatename, context, doctree) -> None:
-    """The empty corner of a table of pandas heads nothing; an entry of the literature is an item of its list."""
+    """The empty corner of a table of pandas heads nothing; an entry of the literature is an item of its list; the
+    status of a page is a word, where not every computer has a sign for it.
+    """
     body = EMPTY_HEADING.sub(r"<td\g<about>>\g<blank></td>", context.get("body", ""))
-    context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"').replace("✅", "done")
 
 
 def describe(app, pagename, templatename, context, doctree) -> None:

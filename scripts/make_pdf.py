@@ -75,7 +75,7 @@ def joined(names: list[str]) -> str:
     first = soups[names[0]]
     body = "\n".join(str(chapter(name, soup, names)) for name, soup in soups.items())
     sheets = "".join(str(link) for link in first.select("link[rel=stylesheet]")).replace('href="../', 'href="')
-    title = first.title.get_text()
+    title = first.title.get_text().partition(" — ")[0]
     return (
         f'<!DOCTYPE html><html lang="en" data-theme="light" data-content_root="./"><head><meta charset="utf-8">'
         f"<title>{title}</title>{sheets}<style>{STYLE}</style>{mathjax(soups.values())}</head>"
