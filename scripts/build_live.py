@@ -103,7 +103,7 @@ def n_setup(cells: list[dict]) -> int:
 
 
 def quick(name: str, cells: list[dict]) -> dict | None:
-    """The cell of the parameters with the quick settings, and how long the page takes without them."""
+    """The cell of the parameters with the quick settings."""
     if "settings" not in QUICK.get(name, {}):
         return None
     source = cells[0]["source"]
@@ -111,7 +111,7 @@ def quick(name: str, cells: list[dict]) -> dict | None:
         source, n = re.subn(rf"(?m)^{parameter} = [^#\n]*?(?=\s*(#|$))", f"{parameter} = {value!r}", source)
         if n != 1:
             raise ValueError(f"live_quick.toml: {name} has no parameter {parameter!r} in its first cell.")
-    return {"source": source, "minutes": QUICK[name]["minutes"]}
+    return {"source": source}
 
 
 # ------------------------------------------------------------------------------------------------------------ the files

@@ -228,7 +228,7 @@ def test_a_page_that_is_not_that_of_the_text_is_refused(text):
 
 @every_notebook
 def test_quick_settings_are_settings_of_the_page_and_change_nothing_else(text):
-    assert {"settings", "minutes"} == set(build_live.QUICK[text.stem]) or build_live.QUICK[text.stem]["needs"]
+    assert {"settings"} == set(build_live.QUICK[text.stem]) or build_live.QUICK[text.stem]["needs"]
     if "needs" in build_live.QUICK[text.stem]:
         return
     cells = build_live.cells_of(text)
@@ -256,7 +256,7 @@ def test_a_page_that_no_browser_can_run_says_what_it_needs(text, monkeypatch):
 
 
 def test_quick_settings_that_a_page_does_not_have_are_refused(monkeypatch):
-    monkeypatch.setitem(build_live.QUICK, "x", {"minutes": 1, "settings": {"no_such": 1}})
+    monkeypatch.setitem(build_live.QUICK, "x", {"settings": {"no_such": 1}})
     with pytest.raises(ValueError, match="no_such"):
         build_live.quick("x", [{"source": "n = 1  # how many"}])
 

@@ -292,8 +292,7 @@ document.addEventListener("DOMContentLoaded", () => {
     change(cells[0], page.quick.source);
     cells[0].box.querySelectorAll("details").forEach((details) => (details.open = true));
     cells[0].field.focus();
-    say("Quick settings are in the first cell; results will be rougher than the book's. " +
-      `With the book's own settings, the whole page takes about ${page.quick.minutes} minutes here.`);
+    say("Quick settings are in the first cell; results will be rougher than the book's, whose settings take longer here.");
   }
 
   function setRan(cell, ran) {
