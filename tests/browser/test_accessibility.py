@@ -10,7 +10,8 @@ import browser as tools
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 ALSO = ["heading-order", "page-has-heading-one", "empty-heading", "empty-table-header"]
-RUN = """only => axe.run(document, {runOnly: only, resultTypes: ["violations"], preload: false}).then(r => r.violations.flatMap(
+RUN = """only => axe.run(document, {runOnly: only, resultTypes: ["violations"], preload: false})
+    .then(r => r.violations.flatMap(
     v => v.nodes.map(n => `${v.id}: ${n.target} ${n.html.slice(0, 120)} ${n.failureSummary}`)))"""
 
 
