@@ -182,7 +182,9 @@ def test_a_killed_worker_loses_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_dies_of_a_unit_once_is_replaced_and_one_that_always_does_is_reported(tmp_path):
-    with connect(n_workers=1) as client:
+    import dask
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), connect(n_workers=1) as client:
         result = run(blocks(die_once, 5, marker=str(tmp_path / "died")), Store(tmp_path), client)
         assert (tmp_path / "died").exists() and [int(r["block"]) for r in result.results] == list(range(5))
         with pytest.raises(Unfinished, match="KilledWorker"):

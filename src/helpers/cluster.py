@@ -336,12 +336,14 @@ def _cluster(scheduler: str, n_workers: int, dashboard: bool, options: Mapping[s
         from dask_kubernetes.operator import KubeCluster
 
         return KubeCluster(n_workers=n_workers, env=ONE_THREAD, **options)
+    import dask
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0" if dashboard else None,
-        env=ONE_THREAD, silence_logs=logging.CRITICAL, **options,
-    )  # fmt: skip
+    with dask.config.set({"distributed.scheduler.no-workers-timeout": "120s"}):  # else a run without workers waits on
+        return LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0" if dashboard else None,
+            env=ONE_THREAD, silence_logs=logging.CRITICAL, **options,
+        )  # fmt: skip
 
 
 def _needs(package: str, extra: str) -> None:
