@@ -6,7 +6,7 @@ Besides the pages it writes ``values/``: the values of every figure, linked in t
 ``live/``, with which cells run in the reader's browser (scripts/build_live.py).
 
 Cells are executed once and kept in a cache, whose name tells what they depend on besides their own code: helpers,
-data, claims, installed packages and parameters. When one of them changes, everything runs again. FILE.yaml gives
+data, claims, benchmarks, installed packages and parameters. When one of them changes, everything runs again. FILE.yaml gives
 notebooks other parameters, for example ``02_representational_geometry: {n_models: 10}``; the book then goes to
 ``_build/params-*/_build/html``.
 """
@@ -30,7 +30,9 @@ import build_live
 from notebook_text import injected, parameters_of
 
 ROOT = Path(__file__).resolve().parents[1]
-CACHED_ON = ("src/helpers/**/*.py", "data/manifest.json", "book/claims.toml", "requirements.lock")
+CACHED_ON = (
+    "src/helpers/**/*.py", "data/manifest.json", "book/claims.toml", "benchmarks/results/*.json", "requirements.lock",
+)  # fmt: skip
 VALUES = "values"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 TROUBLE = re.compile(r"WARNING: |ERROR: |CRITICAL: |^\w+Error\b")
