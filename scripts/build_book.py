@@ -6,8 +6,8 @@ Besides the pages it writes ``values/``: the values of every figure, linked in t
 ``live/``, with which cells run in the reader's browser (scripts/build_live.py).
 
 Cells are executed once and kept in a cache, whose name tells what they depend on besides their own code: helpers,
-data, claims, benchmarks, installed packages and parameters. When one of them changes, everything runs again. FILE.yaml gives
-notebooks other parameters, for example ``02_representational_geometry: {n_models: 10}``; the book then goes to
+data, claims, benchmarks, installed packages and parameters. When one of them changes, everything runs again. FILE.yaml
+gives notebooks other parameters, for example ``02_representational_geometry: {n_models: 10}``; the book then goes to
 ``_build/params-*/_build/html``.
 """
 
