@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def executed(app, source: Path) -> nbformat.NotebookNode:
     """The notebook ``source`` with its outputs, which MyST-NB leaves in the cache where it runs with one."""
     notebook, config = nbformat.read(source, as_version=4), app.env.mystnb_config
     if config.execution_mode == "cache":
-        _, notebook = get_cache(config.execution_cache_path).merge_match_into_notebook(notebook)
+        with suppress(KeyError):  # a page that is executed in every build is not in the cache, and has its outputs
+            _, notebook = get_cache(config.execution_cache_path).merge_match_into_notebook(notebook)
     return notebook
 
 

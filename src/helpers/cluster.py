@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -339,7 +340,9 @@ def _cluster(scheduler: str, n_workers: int, dashboard: bool, options: Mapping[s
     import dask
     from distributed import LocalCluster
 
-    with dask.config.set({"distributed.scheduler.no-workers-timeout": "120s"}):  # else a run without workers waits on
+    with dask.config.set({"distributed.scheduler.no-workers-timeout": "120s"}), warnings.catch_warnings():
+        # without workers a run would wait for ever; where the usual port is taken another one is used, and told
+        warnings.filterwarnings("ignore", "Port .* is already in use")
         return LocalCluster(
             n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0" if dashboard else None,
             env=ONE_THREAD, silence_logs=logging.CRITICAL, **options,
