@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 _thread = threading.local()
 
@@ -29,6 +30,16 @@ def threads() -> int:
     if not asked.isdecimal() or int(asked) < 1:
         raise ValueError(f"HELPERS_THREADS must be a whole number of at least 1; got {asked!r}.")
     return int(asked)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let `ordered_map` work in the calling thread alone."""
+    before, _thread.is_worker = getattr(_thread, "is_worker", False), True
+    try:
+        yield
+    finally:
+        _thread.is_worker = before
 
 
 def ordered_map(function: Callable, items: Iterable) -> list:

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from helpers import datasets
+from helpers import _parallel, datasets
 
 Result = dict[str, np.ndarray]
 QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster"}
@@ -308,7 +309,9 @@ def _described(name: str, value: Any) -> Any:
 
 
 def _call(unit: Unit) -> Result:
-    return {name: np.asarray(value) for name, value in unit.function(**unit.arguments).items()}
+    # with one thread wherever it runs: libraries may add in another order with more
+    with threadpool_limits(1), _parallel.one_thread():
+        return {name: np.asarray(value) for name, value in unit.function(**unit.arguments).items()}
 
 
 def _here(missing: Mapping[str, Unit]) -> Iterator[tuple[str, Result]]:
