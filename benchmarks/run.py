@@ -240,7 +240,7 @@ def training(about: dict) -> dict:
 
     from helpers import training as train
 
-    images, recipe, n_models = datasets.load_sample("cifar10"), train.Recipe(epochs=12), 2 * about["cores"]
+    images, recipe, n_models = datasets.load_sample("cifar10"), train.Recipe(epochs=12), 4 * about["cores"]
 
     def one_by_one():
         models = [train.train_model("cifar10", images.x_train, images.y_train, s, recipe) for s in range(n_models)]

@@ -5,6 +5,7 @@ Results never depend on their number: work is cut into pieces by its size alone,
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -47,5 +48,20 @@ def ordered_map(function: Callable, items: Iterable) -> list:
     items = list(items)
     if getattr(_thread, "is_worker", False) or (n := min(threads(), len(items))) <= 1:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(n, initializer=setattr, initargs=(_thread, "is_worker", True)) as pool:
-        return list(pool.map(function, items))
+    results, places = [None] * len(items), itertools.count()
+
+    def work() -> None:
+        with one_thread():
+            while (place := next(places)) < len(items):
+                results[place] = function(items[place])
+
+    with ThreadPoolExecutor(n - 1) as pool:  # the calling thread is the n-th
+        others = [pool.submit(work) for _ in range(n - 1)]
+        try:
+            work()
+        except BaseException:
+            items.clear()  # the others stop too
+            raise
+        for other in others:
+            other.result()
+    return results

@@ -245,7 +245,7 @@ def _compiled_curve(x, order, sizes, similarity, undefined, reference, mean, str
     from helpers import _kernels
 
     prepared = _kernels.prepare(x, order, sizes, similarity == "pearson")
-    valid = prepared[3][:, None] <= sizes
+    valid = prepared[2][:, None] <= sizes
     scored = _scored(valid, undefined)
     centre, offset, out = _guess(prepared, sizes, scored), np.zeros(len(sizes)), np.zeros((6, len(sizes)))
     again, partly = np.arange(len(sizes)), ~scored.all(axis=0)
@@ -266,22 +266,25 @@ def _compiled_curve(x, order, sizes, similarity, undefined, reference, mean, str
 
 
 def _guess(prepared, sizes: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """(n_sizes,): mean similarity among some 16 of the images, 0 where it is undefined."""
+    """(n_sizes,): mean similarity among some 16 of the images at some of the sizes, and between those on a line."""
     from helpers import _kernels
 
+    at = np.unique(np.linspace(0, len(sizes) - 1, 100).astype(int))
     chosen = np.arange(0, len(scored), max(1, len(scored) // 15))
-    padded = np.append(chosen, np.full(-len(chosen) % _kernels.LANES, prepared[0].shape[1] - 1))
-    some = [np.ascontiguousarray(values[:, padded]) for values in prepared[:3]]
-    none, zero = np.zeros(len(chosen) * (len(chosen) - 1) // 2), np.zeros(len(sizes))
-    sums = _kernels.moments((*some, prepared[3][chosen]), sizes, scored[chosen], zero, zero, none, 0.0, False)
+    padded = np.append(chosen, np.full(-len(chosen) % _kernels.ROWS, prepared[0].shape[1] - 1))
+    d, inverse, defined_from = _at(prepared, at)
+    some = np.ascontiguousarray(d[:, padded]), np.ascontiguousarray(inverse[:, padded]), defined_from[chosen]
+    none, zero = np.zeros(len(chosen) * (len(chosen) - 1) // 2), np.zeros(len(at))
+    sums = _kernels.moments(some, sizes[at], scored[np.ix_(chosen, at)], zero, zero, none, 0.0, False)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(sums[1] / sums[0], nan=0.0, posinf=0.0, neginf=0.0)
+        means = np.nan_to_num(sums[1] / sums[0], nan=0.0, posinf=0.0, neginf=0.0)
+    return np.interp(sizes, sizes[at], means)
 
 
 def _at(prepared, rows: np.ndarray):
     """What was prepared, for some of the sizes."""
-    d, norm, inverse, defined_from = prepared
-    return prepared if len(rows) == len(norm) else (d, norm[rows], inverse[rows], defined_from)
+    d, inverse, defined_from = prepared
+    return prepared if len(rows) == len(inverse) else (d, inverse[rows], defined_from)
 
 
 def _about_means(sums: np.ndarray, centre: np.ndarray, reference_centre: np.ndarray) -> np.ndarray:

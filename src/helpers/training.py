@@ -145,16 +145,17 @@ def _images(dataset: str, data: str) -> datasets.ImageSet:
     return datasets.load(dataset) if data == "full" else datasets.load_sample(dataset)
 
 
-def _evaluate_and_save(dataset: str, state: dict[str, torch.Tensor], seed: int, path: Path, data: str) -> None:
-    images, state = _images(dataset, data), rounded(state)
+def _evaluate_and_save(
+    dataset: str, images: datasets.ImageSet, state: dict[str, torch.Tensor], seed: int, path: Path
+) -> None:
+    state = rounded(state)
     score = accuracy(model_from(dataset, state), dataset, images.x_test, images.y_test)
     _save(path, state, {"seed": seed, "accuracy": score})
 
 
-def _train_and_save(dataset: str, seed: int, recipe: Recipe, path: Path, data: str) -> None:
-    images = _images(dataset, data)
+def _train_and_save(dataset: str, images: datasets.ImageSet, seed: int, recipe: Recipe, path: Path) -> None:
     model = train_model(dataset, images.x_train, images.y_train, seed, recipe)
-    _evaluate_and_save(dataset, model.state_dict(), seed, path, data)
+    _evaluate_and_save(dataset, images, model.state_dict(), seed, path)
 
 
 def train_ensemble(
@@ -172,17 +173,17 @@ def train_ensemble(
     of its own, and what was finished when a run is stopped stays; on "cuda" the missing models train as one batch.
     """
     recipe = recipe or RECIPES[dataset]
-    images = _images(dataset, data)  # fetched once, before the workers ask
+    images = _images(dataset, data)  # read once: the workers share them in memory, each free to write to its own copy
     folder = Path(folder) / f"{dataset}-{data}-e{recipe.epochs}-b{recipe.batch_size}-lr{recipe.learning_rate:g}"
     paths = {seed: folder / f"seed{seed:03d}.safetensors" for seed in seeds}
     missing = [seed for seed in seeds if not paths[seed].exists()]
     if device != "cpu":
         stacked = train_batch(dataset, images.x_train, images.y_train, missing, recipe, device) if missing else {}
         for i, seed in enumerate(missing):
-            _evaluate_and_save(dataset, {k: v[i] for k, v in stacked.items()}, seed, paths[seed], data)
+            _evaluate_and_save(dataset, images, {k: v[i] for k, v in stacked.items()}, seed, paths[seed])
         return list(paths.values())
-    jobs = (joblib.delayed(_train_and_save)(dataset, seed, recipe, paths[seed], data) for seed in missing)
-    done = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered")(jobs)
+    jobs = (joblib.delayed(_train_and_save)(dataset, images, seed, recipe, paths[seed]) for seed in missing)
+    done = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered", mmap_mode="c")(jobs)
     for _ in tqdm(done, total=len(seeds), initial=len(seeds) - len(missing), desc=f"LeNet-5, {dataset}", unit="model"):
         pass
     return list(paths.values())
