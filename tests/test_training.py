@@ -50,6 +50,21 @@ def test_batch_training_follows_one_by_one_training(small):
             torch.testing.assert_close(stacked[name][i], value, rtol=1e-3, atol=2e-5)
 
 
+def test_compiled_batch_training_is_the_same_program(small, monkeypatch):
+    """What the compiler is given can be traced as a whole; its graphs for a GPU cannot be had here."""
+    asked, compiler = [], torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda f, **options: asked.append(options) or compiler(f, backend="aot_eager", fullgraph=True)
+    )
+    training._gradients.cache_clear()
+    arguments = "mnist", small.x_train, small.y_train, [4, 9], Recipe(epochs=1, batch_size=100)
+    compiled = training.train_batch(*arguments, compiled=True)
+    training._gradients.cache_clear()
+    assert asked == [{"mode": "reduce-overhead", "fullgraph": True}]
+    for name, value in training.train_batch(*arguments).items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-4, atol=1e-6)
+
+
 def test_training_learns(small):
     recipe = Recipe(epochs=20)
     model = training.train_model("mnist", small.x_train, small.y_train, 0, recipe)

@@ -324,13 +324,14 @@ def _corpus(values: np.ndarray, n_components: int, min_images: int = 2) -> np.nd
 def _decompose(x: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Left vectors (n, k), singular values (k,) and loadings (k, n_ghosts) of the centred ``x``, k as many as exist.
 
-    By the eigenvectors of the smaller Gram matrix, as only the largest components are asked for.
+    By the eigenvectors of the smaller Gram matrix, as only the largest components are asked for. Its upper triangle
+    comes from scipy's BLAS, which numpy for the browser has not.
     """
     centred, smallest = x - x.mean(axis=0), 1e-7 * np.abs(x).max() * np.sqrt(x.size)
     flat = centred.shape[0] <= centred.shape[1]
-    gram = centred @ centred.T if flat else centred.T @ centred
+    gram = linalg.blas.dsyrk(1.0, centred.T, trans=flat)
     n = len(gram)
-    values, vectors = linalg.eigh(gram, subset_by_index=(max(n - n_components, 0), n - 1))
+    values, vectors = linalg.eigh(gram, lower=False, subset_by_index=(max(n - n_components, 0), n - 1))
     singular, vectors = np.sqrt(np.maximum(values[::-1], 0)), vectors[:, ::-1]
     k = int((singular > smallest).sum())
     singular, vectors = singular[:k], vectors[:, :k]

@@ -11,8 +11,9 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import joblib
@@ -79,33 +80,44 @@ def train_model(dataset: str, images: np.ndarray, labels: np.ndarray, seed: int,
     return model.to(memory_format=torch.contiguous_format)
 
 
+@lru_cache
+def _gradients(dataset: str, compiled: bool) -> Callable:
+    """A function of stacked parameters, inputs and targets (n_models, batch, ...): the gradients, stacked likewise."""
+    model = networks.lenet5(dataset)  # its own parameters are not used
+
+    def loss(weights, x, y):
+        return F.cross_entropy(torch.func.functional_call(model, weights, (x,)), y)
+
+    gradients = torch.func.grad(lambda weights, x, y: torch.func.vmap(loss)(weights, x, y).sum())
+    # "reduce-overhead" captures the kernels as a CUDA graph, as launching them takes longer than these small layers
+    return torch.compile(gradients, mode="reduce-overhead", fullgraph=True) if compiled else gradients
+
+
 def train_batch(
-    dataset: str, images: np.ndarray, labels: np.ndarray, seeds: list[int], recipe: Recipe, device: str = "cpu"
-) -> dict[str, torch.Tensor]:
+    dataset: str, images: np.ndarray, labels: np.ndarray, seeds: list[int], recipe: Recipe, device: str = "cpu",
+    compiled: bool | None = None,
+) -> dict[str, torch.Tensor]:  # fmt: skip
     """Train one LeNet-5 per seed as a single batched program; returns stacked parameters (n_models, ...).
 
+    ``compiled`` by torch's compiler, with captured graphs on a GPU; default: there only, as compiling takes a minute.
     Initial weights and data order of each seed are those of `train_model`; sums run in another order, so the results
     agree to rounding at first and drift apart as training goes on.
     """
     inputs, targets = networks.as_input(images, dataset).to(device), torch.from_numpy(labels).long().to(device)
-    models = [networks.lenet5(dataset, seed).to(device) for seed in seeds]
-    parameters, _ = torch.func.stack_module_state(models)
-    optimiser = torch.optim.Adam(parameters.values())
-
-    def loss(weights, x, y):
-        return F.cross_entropy(torch.func.functional_call(models[0], weights, (x,)), y)
-
-    losses = torch.func.vmap(loss)
+    parameters, _ = torch.func.stack_module_state([networks.lenet5(dataset, seed).to(device) for seed in seeds])
+    parameters = {name: value.detach() for name, value in parameters.items()}
+    optimiser = torch.optim.Adam(parameters.values(), fused=True)
+    gradients = _gradients(dataset, device != "cpu" if compiled is None else compiled)
     for steps in tqdm(
         zip(*(_batches(len(inputs), seed, recipe) for seed in seeds), strict=True),
         total=recipe.epochs * (len(inputs) // recipe.batch_size), desc=f"{len(seeds)} models, {dataset}", unit="step",
     ):  # fmt: skip
         batch = torch.stack([indices for indices, _ in steps]).to(device)
         optimiser.param_groups[0]["lr"] = steps[0][1]
-        optimiser.zero_grad()
-        losses(parameters, inputs[batch], targets[batch]).sum().backward()
+        for name, gradient in gradients(parameters, inputs[batch], targets[batch]).items():
+            parameters[name].grad = gradient.contiguous()  # the fused step takes the layout for granted
         optimiser.step()
-    return {name: value.detach().cpu() for name, value in parameters.items()}
+    return {name: value.cpu() for name, value in parameters.items()}
 
 
 # ------------------------------------------------------------------------------------------------- evaluate and store

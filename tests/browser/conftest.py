@@ -1,10 +1,18 @@
 """One browser and one server for all page tests. Without a browser they are skipped, but not where CI is set."""
 
 import os
+from pathlib import Path
 
+import axe_playwright_python
 import pytest
 
 import browser as tools
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+RUN_AXE = """only => axe.run(document, {runOnly: only, resultTypes: ["violations"], preload: false})
+    .then(r => r.violations.flatMap(
+    v => v.nodes.map(n => `${v.id}: ${n.target} ${n.html.slice(0, 120)} ${n.failureSummary}`)))"""
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +63,18 @@ def load(chromium, url, viewport=tools.WIDE, scheme="light"):
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(url, wait_until="networkidle")
     return page
+
+
+@pytest.fixture(scope="session")
+def violations():
+    """A function: what axe-core finds on a page, by the rules of WCAG 2.1 A and AA, or by those named."""
+
+    def found(page, rules=()):
+        page.wait_for_function("() => !window.MathJax || MathJax.startup.promise.then(() => true)")
+        page.evaluate(AXE)
+        return page.evaluate(RUN_AXE, {"type": "rule", "values": rules} if rules else WCAG)
+
+    return found
 
 
 @pytest.fixture

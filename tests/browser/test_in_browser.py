@@ -20,6 +20,11 @@ def test_the_page_says_no_error_and_asks_nobody_outside(open_page, address):
     assert [url for url in page.asked if not url.startswith((address, "data:", "blob:"))] == []
 
 
+def test_the_first_view_weighs_little(open_page):
+    sizes = "performance.getEntries().reduce((sum, e) => sum + (e.transferSize ?? 0), 0)"
+    assert 1e5 < open_page().evaluate(sizes) < 3e6
+
+
 def test_equations_are_set(open_page):
     page = open_page()
     n_math = page.locator("article .math").count()
