@@ -1,7 +1,7 @@
 /* What scrolls sideways in its own box can be reached, and so scrolled, by keyboard. */
 (() => {
   "use strict";
-  const BOXES = ".bd-article :is(.output, figure, pre, div.math, mjx-container, .pst-scrollable-table-container)";
+  const BOXES = ".bd-article :is(.output, .live-figure, figure, pre, div.math, mjx-container, .pst-scrollable-table-container)";
   const mend = () => {
     for (const box of document.querySelectorAll(BOXES)) {
       const scrolls = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
@@ -15,4 +15,5 @@
   addEventListener("load", () => window.MathJax?.startup?.promise?.then(mend));
   addEventListener("resize", soon);
   document.addEventListener("toggle", soon, true);
+  document.addEventListener("live-output", soon);
 })();

@@ -149,6 +149,7 @@ document.addEventListener("DOMContentLoaded", () => {
         if (!root.childElementCount && !cell.box?.querySelector(".cell_output, .live-output")) return;
         reveal();
         const caption = cell.box?.querySelector("figcaption") ? "; numbers in the caption are the book's" : "";
+        document.dispatchEvent(new Event("live-output"));
         root.prepend(make("p", "live-label", error ? `Live: stopped after ${time} s` : `Live: computed here in ${time} s${caption}`));
       },
     };

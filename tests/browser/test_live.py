@@ -129,6 +129,7 @@ def test_live_results_and_controls_are_accessible(first, violations, viewport, s
     run_code(first, 3, "print(1)\n1 / 0")
     first.set_viewport_size(viewport)
     first.emulate_media(color_scheme=scheme)
+    first.wait_for_timeout(500)  # what scrolls at this width becomes reachable
     found = violations(first)
     sideways = first.evaluate("document.documentElement.scrollWidth")
     first.set_viewport_size(tools.WIDE)
