@@ -29,7 +29,8 @@ def setup(app) -> dict:
     html = (lambda writer, node: writer.visit_figure(node), lambda writer, node: writer.depart_figure(node))
     app.add_enumerable_node(captioned_table, "table", html=html)
     app.connect("doctree-read", count_tables)
-    app.connect("html-page-context", offer_notebook)  # before the theme's buttons, whose priority is 501
+    app.connect("html-page-context", offer_notebook)  # before the theme's buttons, whose priority is 501 ...
+    app.connect("html-page-context", keep_notebook, priority=900)  # ... and after them
     app.connect("html-page-context", mend)
     app.connect("html-page-context", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -46,14 +47,24 @@ def count_tables(app, doctree) -> None:
 
 
 def offer_notebook(app, pagename, templatename, context, doctree) -> None:
-    """Put the executed notebook of a page among the downloads; the theme makes a button for ``ipynb_source``."""
-    source = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
-    if doctree is None or not source.is_file():
+    """Name the notebook of a page; the theme makes a download button for ``ipynb_source``."""
+    if doctree is not None and (Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb").is_file():
+        context["ipynb_source"] = f"{pagename}.ipynb"
+
+
+def keep_notebook(app, pagename, templatename, context, doctree) -> None:
+    """Write the executed notebook, in whose place the theme's buttons for Binder and Colab put one without outputs; and
+    take these buttons off pages of which the repository has no notebook.
+    """
+    if doctree is None or "ipynb_source" not in context:
         return
-    target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
+    target = Path(app.outdir) / "_sources" / context["ipynb_source"]
     target.parent.mkdir(parents=True, exist_ok=True)
+    source = Path(app.outdir).parent / "jupyter_execute" / context["ipynb_source"]
     nbformat.write(executed(app, source), target)
-    context["ipynb_source"] = f"{pagename}.ipynb"
+    if not (Path(app.srcdir) / context["ipynb_source"]).is_file():
+        buttons = context["header_buttons"]
+        buttons[:] = [button for button in buttons if button.get("label") != "launch-buttons"]
 
 
 def executed(app, source: Path) -> nbformat.NotebookNode:

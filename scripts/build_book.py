@@ -38,6 +38,10 @@ COLOUR = re.compile(r"\x1b\[[\d;]*m")
 TROUBLE = re.compile(r"WARNING: |ERROR: |CRITICAL: |^\w+Error\b")
 CAPTION = re.compile(r'<figure [^>]*\bid="(?P<id>[\w-]+)".*?</figcaption>', flags=re.DOTALL)
 PLACE = '<div id="the-paper-in-one-figure"></div>'
+SERVICES = {
+    "notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org",
+    "colab_url": "https://colab.research.google.com",
+}  # fmt: skip
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 
 
@@ -111,10 +115,7 @@ def stage(params: dict, folder: Path) -> None:
 
 def build(source: Path, cache: Path) -> int:
     """Run Jupyter Book strictly; show what it is at, and everything once something goes wrong. Returns its status."""
-    config = yaml.safe_load((source / "_config.yml").read_text())
-    config["execute"] |= {"execute_notebooks": "cache", "cache": str(cache)}
-    config["launch_buttons"] |= launch_services(config["repository"]["url"])
-    config["sphinx"]["local_extensions"] = {"book_page": str(ROOT / "scripts")}
+    config = settings(yaml.safe_load((source / "_config.yml").read_text()), cache)
     out = source / "_build"
     shutil.rmtree(out / "html", ignore_errors=True)
     out.mkdir(exist_ok=True)
@@ -137,10 +138,18 @@ def build(source: Path, cache: Path) -> int:
     return process.returncode
 
 
-def launch_services(repository: str) -> dict[str, str]:
-    """Buttons for Binder and Colab, once ``repository`` has the public address from which they take the notebooks."""
-    services = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
-    return services if repository else {}
+def settings(config: dict, cache: Path) -> dict:
+    """The book's settings with the cache of executed cells, our extension and, once the repository has a public address
+    from which they take the notebooks, buttons for Binder and Colab.
+    """
+    config["execute"] |= {"execute_notebooks": "cache", "cache": str(cache)}
+    config["sphinx"]["local_extensions"] = {"book_page": str(ROOT / "scripts")}
+    if repository := config["repository"]["url"]:
+        config["sphinx"]["config"]["html_theme_options"] |= {
+            "repository_url": repository, "repository_branch": config["repository"]["branch"],
+            "launch_buttons": SERVICES,
+        }  # fmt: skip
+    return config
 
 
 def offer_values(html: Path, values: Path) -> None:

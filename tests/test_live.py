@@ -303,7 +303,19 @@ def test_the_server_compresses_text_and_sends_it_anew_when_it_has_changed(tmp_pa
 
 
 def test_launch_buttons_wait_for_the_address_of_the_repository():
-    from build_book import launch_services
+    import yaml
+    from jupyter_book.config import get_final_config
 
-    assert launch_services("") == {}
-    assert set(launch_services("https://example.org/a/b")) == {"binderhub_url", "colab_url"}
+    from build_book import ROOT, SERVICES, settings
+
+    def theme(url):
+        config = yaml.safe_load((ROOT / "_config.yml").read_text())
+        config["repository"]["url"] = url
+        return get_final_config(
+            user_yaml=settings(config, ROOT), cli_config={"latex_individualpages": False}, sourcedir=ROOT
+        )[0]["html_theme_options"]
+
+    assert not theme("").get("launch_buttons")
+    options = theme("https://github.com/example/book")
+    assert options["launch_buttons"] == SERVICES
+    assert options["repository_url"] == "https://github.com/example/book" and options["repository_branch"] == "main"
