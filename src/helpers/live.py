@@ -26,13 +26,13 @@ MOST = 200_000
 
 
 class Text:
-    """What ``IPython.display.Markdown`` stands for here: text shown as it is."""
+    """What ``IPython.display.Markdown`` stands for here: text shown without its marks for bold and code."""
 
     def __init__(self, data: str) -> None:
         self.data = data
 
     def __repr__(self) -> str:
-        return self.data
+        return self.data.replace("**", "").replace("`", "")
 
 
 class Html(Text):
