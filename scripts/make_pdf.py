@@ -29,7 +29,7 @@ html, body { background: #fff; font-size: 10.5pt; }
 body { padding: 0; }
 article { break-before: page; }
 h1, h2, h3 { break-after: avoid; }
-figure, table.dataframe tr, .admonition, .highlight { break-inside: avoid; }
+figure:has(img), table.dataframe tr, .admonition, .highlight { break-inside: avoid; }
 .bd-article figure img, .bd-article img { max-width: 100%; }
 .bd-article pre { white-space: pre-wrap !important; font-size: 8.5pt; }
 .bd-article .output.text_html, .pst-scrollable-table-container { overflow: visible !important; }
