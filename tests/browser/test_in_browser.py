@@ -21,8 +21,17 @@ def test_the_page_says_no_error_and_asks_nobody_outside(open_page, address):
 
 
 def test_the_first_view_weighs_little(open_page):
-    sizes = "performance.getEntries().reduce((sum, e) => sum + (e.transferSize ?? 0), 0)"
-    assert 1e5 < open_page().evaluate(sizes) < 3e6
+    transferred = "performance.getEntries().reduce((sum, e) => sum + (e.transferSize ?? 0), 0)"
+    assert 1e5 < open_page().evaluate(transferred) < 2.5e6
+
+
+def test_icons_come_from_the_font(open_page):
+    """And not from the theme's file of drawings, which weighs more than all else on a page."""
+    icons = (
+        "[...document.querySelectorAll('.article-header-buttons i')].map(i => getComputedStyle(i, '::before').content)"
+    )
+    found = open_page().evaluate(icons)
+    assert len(found) >= 3 and not {"none", "normal", '""'} & set(found)
 
 
 def test_equations_are_set(open_page):
