@@ -207,3 +207,22 @@ def test_number_of_threads_is_checked(monkeypatch):
             _parallel.threads()
     monkeypatch.setenv("HELPERS_THREADS", "3")
     assert _parallel.threads() == 3 and _parallel.ordered_map(lambda i: i * i, range(9)) == [i * i for i in range(9)]
+
+
+@undefined_rules
+@pytest.mark.parametrize("streamed", [False, True])
+def test_where_tiles_share_their_columns_nothing_is_lost(rng, streamed, undefined):
+    """More images than `helpers._kernels._MANY`, not a whole number of tiles, some of them silent at first."""
+    from helpers import _kernels
+
+    n = _kernels._MANY + 87
+    x = rng.random((n, 6))
+    x[::50, :4] = 0
+    x[::50, 4:] += 1
+    curve, reference = (streamed_curve, x) if streamed else (insertion_curve, rng.random(n * (n - 1) // 2))
+    numpy_curve, compiled_curve = (
+        curve(x, np.arange(6), reference, np.array([3, 4, 6]), undefined=undefined, engine=engine)
+        for engine in ("numpy", "compiled")
+    )
+    assert np.isfinite(compiled_curve.r2[-1])
+    assert_same(numpy_curve, compiled_curve)

@@ -3,7 +3,7 @@
 `helpers.rsa` holds the reference in plain numpy; this module gives the same sums faster and is imported only where it
 is used. Pairs of images are cut into tiles whose running products stay in a core's first-level cache while all sizes
 pass over them, so main memory is read once, whatever the number of sizes. For one pair at one size four fused
-multiply-adds and an addition are left:
+multiply-adds, a multiplication and an addition are left:
 
     g += d_i d_j      t = g w_i w_j - centre      s += t      q += t t      c += t y
 
@@ -26,7 +26,7 @@ FLOPS = 10
 """Floating-point operations for one pair at one size."""
 TINY = np.finfo(np.float64).tiny
 _BANDS = 32  # at most, each the work of one thread at a time
-_MANY = 2000  # images
+_MANY = 2000  # images; with more, columns are too far away to be fetched again for every tile
 _FAST = {"contract", "reassoc", "nsz"}  # fused multiply-add and sums in vector lanes; NaN and infinity keep their rules
 
 
