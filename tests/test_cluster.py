@@ -15,13 +15,31 @@ from helpers import cluster, datasets, inference
 from helpers.cluster import Store, Unfinished, Unit, connect, run, units
 
 
-def draw(seed, block, journal="", seconds=0.0):
-    """Random numbers of one block; notes its process in ``journal``."""
+def draw(seed, block, journal="", free=0):
+    """Random numbers of one block. Notes in ``journal`` that it begins; after the first ``free`` ones wait for "go"."""
     if journal:
-        with open(Path(journal) / f"{block}-{os.getpid()}-{time.time_ns()}", "w"):
-            pass
-    time.sleep(seconds)
+        note(journal, "begins", block)
+        if len(noted(journal, "begins")) > free:
+            note(journal, "waits", block)
+            wait_for((Path(journal) / "go").exists)
     return {"x": cluster.generator(seed, "draw", block).normal(size=5)}
+
+
+def note(journal, what, block):
+    (Path(journal) / f"{what}-{block}-{os.getpid()}-{time.time_ns()}").touch()
+
+
+def noted(journal, what):
+    """Block, process and time of every note of ``what``."""
+    return [tuple(int(part) for part in path.name.split("-")[1:]) for path in Path(journal).glob(f"{what}-*")]
+
+
+def wait_for(condition, seconds=60):
+    """Return once ``condition`` holds; fail when it does not for long."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it never came to that"
+        time.sleep(0.01)
 
 
 def die_once(block, marker):
@@ -162,22 +180,37 @@ def test_one_worker_two_workers_and_none_give_the_same_bits(tmp_path):
 def test_a_killed_worker_loses_nothing(tmp_path):
     journal = tmp_path / "journal"
     journal.mkdir()
-    work, store = blocks(draw, 10, seed=1, journal=str(journal), seconds=0.2), Store(tmp_path / "store")
-    killed, stored = [], []
+    work, store = blocks(draw, 10, seed=1, journal=str(journal), free=4), Store(tmp_path / "store")
+    stored, killed = [], []
 
     def kill_after_three(client, n_done):
         if n_done == 3:
             stored.extend(block for block, unit in enumerate(work) if store.path(unit.key).exists())
+            wait_for(lambda: len(noted(journal, "waits")) == 2)  # both workers are in the middle of a unit
             killed.extend([cluster.kill_a_worker(client), time.time_ns()])
+            (journal / "go").touch()
 
     with connect(n_workers=2) as client:
         result = run(work, store, client, watch=kill_after_three)
-    begun = [[int(part) for part in path.name.split("-")] for path in journal.iterdir()]  # block, process, time
-    assert any(process == killed[0] for _, process, _ in begun), "the dead worker had worked"
-    assert not [block for block, process, when in begun if process == killed[0] and when > killed[1]]
-    assert len(stored) == 3 and not [block for block, _, when in begun if block in stored and when > killed[1]]
-    serial = run(blocks(draw, 10, seed=1, journal="", seconds=0.0), Store(tmp_path / "serial"))
+    after = [(block, process) for block, process, when in noted(journal, "begins") if when > killed[1]]
+    (lost,) = [block for block, process, _ in noted(journal, "waits") if process == killed[0]]
+    assert lost in [block for block, _ in after], "another worker does what the killed one was at"
+    assert killed[0] not in [process for _, process in after]
+    assert len(stored) == 3 and not set(stored) & {block for block, _ in after}
+    serial = run(blocks(draw, 10, seed=1), Store(tmp_path / "serial"))
     assert result.computed == 10 and same(result, serial)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_worker_at_work_is_the_one_that_is_killed(which, tmp_path):
+    with connect(n_workers=2) as client:
+        address, process = sorted(client.run(os.getpid).items())[which]
+        unit = client.submit(draw, seed=1, block=0, journal=str(tmp_path), workers=[address], pure=False)
+        wait_for(lambda: noted(tmp_path, "waits"))
+        ended = cluster.kill_a_worker(client)
+        (tmp_path / "go").touch()  # or a unit that goes on would keep this test from ending
+        assert ended == process and not unit.done()
 
 
 @pytest.mark.slow

@@ -202,8 +202,11 @@ def queue_cluster(scheduler: str, **options: Any):
 
 
 def kill_a_worker(client) -> int:
-    """End one worker process of a local cluster as a crash would, without warning (SIGKILL), and return its number."""
-    pid = min(client.run(os.getpid).values())
+    """End a worker process of a local cluster as a crash would, without warning (SIGKILL), and return its number.
+
+    Where any worker is in the middle of a unit, it is such a one.
+    """
+    _, pid = max(client.run(_at_work).values())
     os.kill(pid, signal.SIGKILL)
     return pid
 
@@ -330,6 +333,10 @@ def _on_workers(client, missing: Mapping[str, Unit]) -> Iterator[tuple[str, Resu
             yield key, result
     finally:
         client.cancel(list(futures))
+
+
+def _at_work(dask_worker) -> tuple[int, int]:
+    return len(dask_worker.state.executing), os.getpid()
 
 
 def _cluster(scheduler: str, n_workers: int, dashboard: bool, options: Mapping[str, Any]):
