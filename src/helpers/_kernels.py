@@ -11,6 +11,10 @@ multiply-adds, a multiplication and an addition are left:
 taken about ``centre``, a mean known beforehand, so they do not cancel (`helpers.rsa` checks, and repeats with a better
 one). Tiles are summed in a fixed order: the number of threads changes no bit. Two rows of a tile advance together: each
 column is loaded once for both, and additions that need not wait for one another fill the processor's pipelines.
+
+All that belongs to a tile lies in one array, ``tile``: from 0 its products g, from Y its part of the reference, from
+REAL 1 for pairs i < j of images, else 0. One array, and ``max(..., 0)`` for places of columns, tell the compiler that
+parts do not overlap and that no place counts from the end; else it tests both at every size.
 """
 
 from __future__ import annotations
@@ -20,11 +24,14 @@ import numpy as np
 
 from helpers import _parallel
 
-ROWS, COLUMNS, LANES = 16, 64, 8  # of a tile, 16 KB with its part of the reference; images in a cache line
+ROWS, COLUMNS, LANES = 8, 128, 8  # of a tile, 24 KB; images in a cache line
 SIZE = ROWS * COLUMNS
+Y, REAL = SIZE, 2 * SIZE
 FLOPS = 10
 """Floating-point operations for one pair at one size."""
 TINY = np.finfo(np.float64).tiny
+NONE, ALL, DEFINED = 0, 1, 2
+"""Which pairs of images are scored at a size."""
 _BANDS = 32  # at most, each the work of one thread at a time
 _MANY = 2000  # images; with more, columns are too far away to be fetched again for every tile
 _FAST = {"contract", "reassoc", "nsz"}  # fused multiply-add and sums in vector lanes; NaN and infinity keep their rules
@@ -52,7 +59,7 @@ def prepare(x: np.ndarray, order: np.ndarray, sizes: np.ndarray, centred: bool) 
 def moments(
     prepared: tuple[np.ndarray, ...],
     sizes: np.ndarray,
-    scored: np.ndarray,
+    state: np.ndarray,
     centre: np.ndarray,
     offset: np.ndarray,
     reference: np.ndarray,
@@ -65,31 +72,34 @@ def moments(
     ----------
     prepared : of `prepare`.
     sizes : (n_sizes,).
-    scored : (n_images, n_sizes) bool: images whose pairs count.
+    state : (n_sizes,), at each size ALL pairs are scored (every image is defined), those of the DEFINED images, or
+        NONE.
     centre : (n_sizes,) about which similarities are summed.
-    offset : (n_sizes,) and ``reference_centre``: the reference is summed about both together where some images are not
+    offset : (n_sizes,) and ``reference_centre``: the reference is summed about both together where the DEFINED are
         scored, else about ``reference_centre``.
     reference : (n_pairs,) upper triangle; or, ``streamed``, rows of length 1, (n_images, n_reference_features), whose
         products it is.
     """
     d, inverse, defined_from = prepared
     n = len(defined_from)
-    share = scored.sum(axis=0)
-    state = np.where(share == n, 1, np.where(share >= 3, 2, 0)).astype(np.int8)  # all, some, too few to score
-    mask = np.zeros((0, 0))
-    if (state == 2).any():
-        mask = np.zeros(inverse.shape)
-        mask[:, :n] = scored.T
     columns = np.zeros((reference.shape[1] if streamed else 0, d.shape[1]))
     columns[:, :n] = reference.T if streamed else 0
     flat = np.ones(0) if streamed else np.ascontiguousarray(reference, dtype=np.float64)
     n_bands = min(_BANDS, -(-n // ROWS))
-    about = (sizes.astype(np.int64), state, mask, centre, offset, flat, columns, reference_centre)
-    bands = _parallel.ordered_map(lambda band: _band(d, inverse, n, *about, band, n_bands), range(n_bands))
+    at = (sizes.astype(np.int64), state.astype(np.int8), defined_from, centre, offset, flat, columns, reference_centre)
+    bands = _parallel.ordered_map(lambda band: _band(d, inverse, *at, band, n_bands), range(n_bands))
     return np.sum(bands, axis=0)  # in order
 
 
 # ------------------------------------------------------------------------------------------------------------ compiled
+@numba.njit(nogil=True, cache=True, fastmath=_FAST | {"nnan"})
+def _largest(row):
+    largest = 0.0
+    for f in range(len(row)):
+        largest = max(largest, abs(row[f]))
+    return largest
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
 def _prepare(x, order, sizes, centred, first, last, d, inverse, defined_from):
     values, n_used = np.zeros((sizes[-1], LANES)), sizes[-1]
@@ -98,10 +108,8 @@ def _prepare(x, order, sizes, centred, first, last, d, inverse, defined_from):
         n = max(0, min(LANES, len(x) - j0))
         values[:], total[:], square[:] = 0.0, 0.0, 0.0
         for j in range(n):
-            row, largest = x[j0 + j], 0.0
-            for f in range(len(row)):
-                largest = max(largest, abs(row[f]))
-            scale, start = 1 / max(largest, TINY), row[order[0]] if centred else 0.0
+            row = x[j0 + j]
+            scale, start = 1 / max(_largest(row), TINY), row[order[0]] if centred else 0.0
             k = 0
             while k < n_used and row[order[k]] == start:
                 k += 1
@@ -127,150 +135,151 @@ def _prepare(x, order, sizes, centred, first, last, d, inverse, defined_from):
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def _grow(g, di, dj):
+def _grow(tile, start, d, k, i0, j0, width):
+    """Add the products of feature ``k`` to the tile, from ``start`` on."""
+    i0, j0, k, start = max(i0, 0), max(j0, 0), max(k, 0), max(start, 0)
     for r in range(ROWS):
-        for j in range(len(dj)):
-            g[r * COLUMNS + j] += di[r] * dj[j]
+        a = start + r * COLUMNS
+        for j in range(width // LANES * LANES):  # all of it: the compiler learns that there is no remainder
+            tile[a + j] += d[k, i0 + r] * d[k, j0 + j]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def _grow_by_four(g, di, ei, fi, hi, dj, ej, fj, hj):
+def _grow_by_four(tile, start, d, k, i0, j0, width):
+    i0, j0, k, start = max(i0, 0), max(j0, 0), max(k, 0), max(start, 0)
     for r in range(ROWS):
-        d, e, f, h, row = di[r], ei[r], fi[r], hi[r], r * COLUMNS
-        for j in range(len(dj) // LANES * LANES):
-            g[row + j] += (d * dj[j] + e * ej[j]) + (f * fj[j] + h * hj[j])
+        a, p, q, s, t = start + r * COLUMNS, d[k, i0 + r], d[k + 1, i0 + r], d[k + 2, i0 + r], d[k + 3, i0 + r]
+        for j in range(width // LANES * LANES):
+            c = j0 + j
+            tile[a + j] += (p * d[k, c] + q * d[k + 1, c]) + (s * d[k + 2, c] + t * d[k + 3, c])
 
 
 @numba.njit(nogil=True, cache=True)
-def _grow_between(g, d, i0, j0, j1):
-    """Add the products of all features of ``d``; four at a time, so that ``g`` is read and written less often."""
-    i1, fours = i0 + ROWS, len(d) // 4 * 4
-    for k in range(0, fours, 4):
-        _grow_by_four(
-            g, d[k, i0:i1], d[k + 1, i0:i1], d[k + 2, i0:i1], d[k + 3, i0:i1],
-            d[k, j0:j1], d[k + 1, j0:j1], d[k + 2, j0:j1], d[k + 3, j0:j1],
-        )  # fmt: skip
-    for k in range(fours, len(d)):
-        _grow(g, d[k, i0:i1], d[k, j0:j1])
+def _grow_between(tile, start, d, first, last, i0, j0, width):
+    """Add the products of features ``first`` to ``last``; four at a time, so that g is read and written less often."""
+    fours = first + (last - first) // 4 * 4
+    for k in range(first, fours, 4):
+        _grow_by_four(tile, start, d, k, i0, j0, width)
+    for k in range(fours, last):
+        _grow(tile, start, d, k, i0, j0, width)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def _grow_and_sum(g, di, dj, wi, wj, centre, y):
+def _grow_and_sum(tile, d, inverse, k, position, i0, j0, width, centre):
+    i0, j0, k, position = max(i0, 0), max(j0, 0), max(k, 0), max(position, 0)
     s0, s1, q0, q1, c0, c1 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for r in range(0, ROWS, 2):
-        d0, d1, w0, w1, start = di[r], di[r + 1], wi[r], wi[r + 1], r * COLUMNS
-        for j in range(len(dj) // LANES * LANES):  # all of it: the compiler learns that there is no remainder
-            a, b = start + j, start + COLUMNS + j
-            g0, g1 = g[a] + d0 * dj[j], g[b] + d1 * dj[j]
-            g[a], g[b] = g0, g1
-            t0, t1 = g0 * wj[j] * w0 - centre, g1 * wj[j] * w1 - centre
+        d0, d1, w0, w1 = d[k, i0 + r], d[k, i0 + r + 1], inverse[position, i0 + r], inverse[position, i0 + r + 1]
+        for j in range(width // LANES * LANES):
+            a, b, dj, wj = r * COLUMNS + j, (r + 1) * COLUMNS + j, d[k, j0 + j], inverse[position, j0 + j]
+            g0, g1 = tile[a] + d0 * dj, tile[b] + d1 * dj
+            tile[a], tile[b] = g0, g1
+            t0, t1 = g0 * wj * w0 - centre, g1 * wj * w1 - centre
             s0, s1 = s0 + t0, s1 + t1
             q0, q1 = q0 + t0 * t0, q1 + t1 * t1
-            c0, c1 = c0 + t0 * y[a], c1 + t1 * y[b]
+            c0, c1 = c0 + t0 * tile[Y + a], c1 + t1 * tile[Y + b]
     return s0 + s1, q0 + q1, c0 + c1
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def _grow_and_sum_some(g, di, dj, wi, wj, centre, y, real):
+def _grow_and_sum_real(tile, d, inverse, k, position, i0, j0, width, centre):
+    """The same where not all entries are pairs."""
+    i0, j0, k, position = max(i0, 0), max(j0, 0), max(k, 0), max(position, 0)
     s0, s1, q0, q1, c0, c1 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for r in range(0, ROWS, 2):
-        d0, d1, w0, w1, start = di[r], di[r + 1], wi[r], wi[r + 1], r * COLUMNS
-        for j in range(len(dj) // LANES * LANES):
-            a, b = start + j, start + COLUMNS + j
-            g0, g1 = g[a] + d0 * dj[j], g[b] + d1 * dj[j]
-            g[a], g[b] = g0, g1
-            t0, t1 = (g0 * wj[j] * w0 - centre) * real[a], (g1 * wj[j] * w1 - centre) * real[b]
+        d0, d1, w0, w1 = d[k, i0 + r], d[k, i0 + r + 1], inverse[position, i0 + r], inverse[position, i0 + r + 1]
+        for j in range(width // LANES * LANES):
+            a, b, dj, wj = r * COLUMNS + j, (r + 1) * COLUMNS + j, d[k, j0 + j], inverse[position, j0 + j]
+            g0, g1 = tile[a] + d0 * dj, tile[b] + d1 * dj
+            tile[a], tile[b] = g0, g1
+            t0, t1 = (g0 * wj * w0 - centre) * tile[REAL + a], (g1 * wj * w1 - centre) * tile[REAL + b]
             s0, s1 = s0 + t0, s1 + t1
             q0, q1 = q0 + t0 * t0, q1 + t1 * t1
-            c0, c1 = c0 + t0 * y[a], c1 + t1 * y[b]
+            c0, c1 = c0 + t0 * tile[Y + a], c1 + t1 * tile[Y + b]
     return s0 + s1, q0 + q1, c0 + c1
 
 
 @numba.njit(nogil=True, cache=True)
-def _sum_scored(g, w, wj, centre, y, offset, real, scored):
-    n, s, q, c, first, second = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for j in range(len(scored)):
-        if real[j] > 0 and scored[j] > 0:
-            t, target = g[j] * wj[j] * w - centre, y[j] - offset
-            n += 1
-            s += t
-            q += t * t
-            c += t * target
-            first += target
-            second += target * target
-    return n, s, q, c, first, second
+def _sum_defined(tile, inverse, position, i0, j0, width, centre, offset, defined_from, size, out):
+    """Add the sums over the pairs of images that are defined at ``size``."""
+    for r in range(ROWS):
+        for j in range(width):
+            a = r * COLUMNS + j
+            if tile[REAL + a] > 0 and defined_from[i0 + r] <= size and defined_from[j0 + j] <= size:
+                t, y = tile[a] * inverse[position, j0 + j] * inverse[position, i0 + r] - centre, tile[Y + a] - offset
+                out[0, position] += 1
+                out[1, position] += t
+                out[2, position] += t * t
+                out[3, position] += t * y
+                out[4, position] += y
+                out[5, position] += y * y
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def _fill(y, real, i0, j0, j1, n, flat, columns, centre):
+def _fill(tile, i0, j0, width, n, flat, columns, centre):
     """The tile's part of the reference about its centre, and which of its entries are pairs i < j: number, two sums."""
     n_pairs, first, second = 0, 0.0, 0.0
-    y[:], real[:] = 0.0, 0.0
-    _grow_between(y, columns, i0, j0, j1)
+    tile[:] = 0.0
+    _grow_between(tile, Y, columns, 0, len(columns), i0, j0, width)
     for r in range(ROWS):
-        i, row = i0 + r, r * COLUMNS
-        stop = min(j1, n) - j0 if i < n else 0
+        i, row = i0 + r, Y + r * COLUMNS
+        stop = min(width, n - j0) if i < n else 0
         start = min(max(i + 1 - j0, 0), stop)  # columns of the pairs i < j < n
-        y[row : row + start], y[row + stop : row + COLUMNS], real[row + start : row + stop] = 0.0, 0.0, 1.0
+        tile[row : row + start], tile[row + stop : row + COLUMNS] = 0.0, 0.0
+        tile[REAL - Y + row + start : REAL - Y + row + stop] = 1.0
         if len(flat):
             offset = i * (2 * n - i - 1) // 2 - i - 1 + j0
             for j in range(start, stop):
-                y[row + j] = flat[offset + j]
+                tile[row + j] = flat[offset + j]
         for j in range(row + start, row + stop):
-            y[j] -= centre
+            tile[j] -= centre
         for j in range(row + start, row + stop):
-            first += y[j]
-            second += y[j] * y[j]
+            first += tile[j]
+            second += tile[j] * tile[j]
         n_pairs += stop - start
     return n_pairs, first, second
 
 
 @numba.njit(nogil=True, cache=True)
-def _tile(d, inverse, sizes, state, scored, centre, offset, g, y, real, i0, j0, j1, pairs, out):
-    """Add the sums of one tile, images i0.. with images j0..j1, to ``out``; ``pairs`` as `_fill` returns."""
-    whole, k = pairs[0] == ROWS * (j1 - j0), 0
-    g[:] = 0.0
+def _tile(tile, d, inverse, sizes, state, defined_from, centre, offset, i0, j0, width, whole, out):
+    """Add the sums of one tile, images ``i0`` and on with ``width`` images from ``j0`` on, to ``out``."""
+    k = 0
     for position in range(len(sizes)):
-        last, here = sizes[position] - 1, state[position]
-        _grow_between(g, d[k:last], i0, j0, j1)
+        last, here, m = sizes[position] - 1, state[position], centre[position]
+        _grow_between(tile, 0, d, k, last, i0, j0, width)
         k = last + 1
-        di, dj = d[last, i0 : i0 + ROWS], d[last, j0:j1]
-        if here == 1:
-            wi, wj, m = inverse[position, i0 : i0 + ROWS], inverse[position, j0:j1], centre[position]
+        if here == ALL:
             if whole:
-                first, second, third = _grow_and_sum(g, di, dj, wi, wj, m, y)
+                s, q, c = _grow_and_sum(tile, d, inverse, last, position, i0, j0, width, m)
             else:
-                first, second, third = _grow_and_sum_some(g, di, dj, wi, wj, m, y, real)
-            out[0, position] += pairs[0]
-            out[1, position] += first
-            out[2, position] += second
-            out[3, position] += third
-            out[4, position] += pairs[1]  # `offset` is 0 at these sizes
-            out[5, position] += pairs[2]
+                s, q, c = _grow_and_sum_real(tile, d, inverse, last, position, i0, j0, width, m)
+            out[1, position] += s
+            out[2, position] += q
+            out[3, position] += c
         else:
-            _grow(g, di, dj)
-            for r in range(ROWS if here == 2 else 0):
-                if scored[position, i0 + r] > 0:
-                    row = r * COLUMNS
-                    sums = _sum_scored(
-                        g[row : row + COLUMNS], inverse[position, i0 + r], inverse[position, j0:j1], centre[position],
-                        y[row : row + COLUMNS], offset[position], real[row : row + COLUMNS], scored[position, j0:j1],
-                    )  # fmt: skip
-                    for m in range(6):
-                        out[m, position] += sums[m]
+            _grow(tile, 0, d, last, i0, j0, width)
+            if here == DEFINED:
+                _sum_defined(
+                    tile, inverse, position, i0, j0, width, m, offset[position], defined_from, sizes[position], out
+                )
 
 
 @numba.njit(nogil=True, cache=True)
-def _band(d, inverse, n, sizes, state, scored, centre, offset, flat, columns, reference_centre, band, n_bands):
+def _band(d, inverse, sizes, state, defined_from, centre, offset, flat, columns, reference_centre, band, n_bands):
     """(6, n_sizes) sums over every ``n_bands``-th block of rows, with all columns from the diagonal on."""
-    out, g, y, real = np.zeros((6, len(sizes))), np.empty(SIZE), np.empty(SIZE), np.empty(SIZE)
-    group = ROWS * (4 if n > _MANY else 1)  # rows that pass over the same columns while those are near
+    out, tile, n, total = np.zeros((6, len(sizes))), np.empty(3 * SIZE), len(defined_from), np.zeros(3)
+    group = ROWS * (16 if n > _MANY else 1)  # rows that pass over the same columns while those are near
     for first in range(band * group, n, group * n_bands):
         for start in range(first // COLUMNS * COLUMNS, n, COLUMNS):
-            j1 = min(start + COLUMNS, d.shape[1])
+            stop = min(start + COLUMNS, d.shape[1])
             for i0 in range(first, min(first + group, n), ROWS):
                 j0 = max(start, i0)
-                if j0 < j1:
-                    pairs = _fill(y, real, i0, j0, j1, n, flat, columns, reference_centre)
-                    _tile(d, inverse, sizes, state, scored, centre, offset, g, y, real, i0, j0, j1, pairs, out)
+                if j0 < stop:
+                    n_pairs, y, yy = _fill(tile, i0, j0, stop - j0, n, flat, columns, reference_centre)
+                    total += np.array((n_pairs, y, yy))
+                    whole = n_pairs == ROWS * (stop - j0)
+                    _tile(tile, d, inverse, sizes, state, defined_from, centre, offset, i0, j0, stop - j0, whole, out)
+    for position in range(len(sizes)):
+        if state[position] == ALL:
+            out[0, position], out[4, position], out[5, position] = total
     return out

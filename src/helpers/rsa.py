@@ -245,14 +245,14 @@ def _compiled_curve(x, order, sizes, similarity, undefined, reference, mean, str
     from helpers import _kernels
 
     prepared = _kernels.prepare(x, order, sizes, similarity == "pearson")
-    valid = prepared[2][:, None] <= sizes
-    scored = _scored(valid, undefined)
-    centre, offset, out = _guess(prepared, sizes, scored), np.zeros(len(sizes)), np.zeros((6, len(sizes)))
-    again, partly = np.arange(len(sizes)), ~scored.all(axis=0)
+    n_defined = np.searchsorted(np.sort(prepared[2]), sizes, side="right")
+    some = _kernels.DEFINED if undefined == "drop" else _kernels.NONE
+    state = np.where(n_defined == len(x), _kernels.ALL, np.where(n_defined >= 3, some, _kernels.NONE))
+    centre, offset, out = _guess(prepared, sizes, state), np.zeros(len(sizes)), np.zeros((6, len(sizes)))
+    again, partly = np.arange(len(sizes)), state != _kernels.ALL
     for _ in range(3):  # sums about a poor centre are taken again about the mean they gave
         sums = _kernels.moments(
-            _at(prepared, again), sizes[again], scored[:, again], centre[again], offset[again], reference, mean,
-            streamed,
+            _at(prepared, again), sizes[again], state[again], centre[again], offset[again], reference, mean, streamed
         )  # fmt: skip
         out[:, again] = _about_means(sums, centre[again], mean + offset[again])
         poor = _is_poor(sums[0], sums[1], out[3, again])
@@ -261,21 +261,22 @@ def _compiled_curve(x, order, sizes, similarity, undefined, reference, mean, str
         if not len(again := again[poor]):
             break
     r2 = _r_squared(out, similarity)
-    r2[scored.sum(axis=0) < 3] = np.nan
-    return InsertionCurve(sizes, r2, (~valid).sum(axis=0))
+    r2[state == _kernels.NONE] = np.nan
+    return InsertionCurve(sizes, r2, len(x) - n_defined)
 
 
-def _guess(prepared, sizes: np.ndarray, scored: np.ndarray) -> np.ndarray:
+def _guess(prepared, sizes: np.ndarray, state: np.ndarray) -> np.ndarray:
     """(n_sizes,): mean similarity among some 16 of the images at some of the sizes, and between those on a line."""
     from helpers import _kernels
 
     at = np.unique(np.linspace(0, len(sizes) - 1, 100).astype(int))
-    chosen = np.arange(0, len(scored), max(1, len(scored) // 15))
+    chosen = np.arange(0, len(prepared[2]), max(1, len(prepared[2]) // 15))
     padded = np.append(chosen, np.full(-len(chosen) % _kernels.ROWS, prepared[0].shape[1] - 1))
     d, inverse, defined_from = _at(prepared, at)
     some = np.ascontiguousarray(d[:, padded]), np.ascontiguousarray(inverse[:, padded]), defined_from[chosen]
     none, zero = np.zeros(len(chosen) * (len(chosen) - 1) // 2), np.zeros(len(at))
-    sums = _kernels.moments(some, sizes[at], scored[np.ix_(chosen, at)], zero, zero, none, 0.0, False)
+    with _parallel.one_thread():  # too little to share
+        sums = _kernels.moments(some, sizes[at], state[at], zero, zero, none, 0.0, False)
     with np.errstate(divide="ignore", invalid="ignore"):
         means = np.nan_to_num(sums[1] / sums[0], nan=0.0, posinf=0.0, neginf=0.0)
     return np.interp(sizes, sizes[at], means)
