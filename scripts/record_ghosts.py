@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import make_objects92
-from helpers import datasets, extraction, ghosts, judgments, provenance, sparsity
+from helpers import datasets, extraction, ghosts, judgments, provenance, retrieval, sparsity
 
 SEED = 0
 PER_CLASS = 100
@@ -56,7 +56,7 @@ def record_cifar10(weights: Path, target: Path) -> dict[str, str]:
     objects = judgments.load_objects92()
     kinds, rng = ghosts.kinds92(objects), np.random.default_rng(SEED)
     features = np.unique(np.concatenate([sparsity.ghost_features(objects.embeddings[kind]) for kind in kinds.values()]))
-    scores = [ghosts.query_scores(objects.embeddings[kind], corpus, rng) for kind in kinds.values()]
+    scores = [retrieval.query_scores(objects.embeddings[kind], corpus, rng) for kind in kinds.values()]
     shown = datasets.stratified(sample.y_test, PER_CLASS, rng)
     exact = corpus[np.ix_(shown, features)]
     classes = np.array(sample.classes)[sample.y_test[shown]]
@@ -73,8 +73,8 @@ def record_cifar10(weights: Path, target: Path) -> dict[str, str]:
         fires=np.packbits((corpus != 0).any(axis=0)), kinds=np.array(list(kinds)),
         random_meaningful=np.array([one[0] for one in reference], dtype=np.uint8),
         random_foreign=np.array([one[1] for one in reference], dtype=np.float32),
-        rankings=np.array(ghosts.RANKINGS[:-1]),
-        scores=np.array([[one[name] for name in ghosts.RANKINGS[:-1]] for one in scores], dtype=np.float32),
+        rankings=np.array(retrieval.RANKINGS[:-1]),
+        scores=np.array([[one[name] for name in retrieval.RANKINGS[:-1]] for one in scores], dtype=np.float32),
     )  # fmt: skip
     return {
         "inputs": f"sha256 of all activations: {provenance.sha256(corpus)[:12]}", "seed": str(SEED),
@@ -86,7 +86,7 @@ def record_cifar10(weights: Path, target: Path) -> dict[str, str]:
         "pattern of zeros is exact",
         "layout": "nonzero: bits of x.T != 0 (numpy.packbits) and values: x.T where not zero, of x (images, features): "
         "images: positions in the shipped test images; features: positions in the layer; fires: bits, which of all "
-        "features fire for any of the 2000; scores (kinds, rankings, 2000) of helpers.ghosts.query_scores; "
+        "features fire for any of the 2000; scores (kinds, rankings, 2000) of helpers.retrieval.query_scores; "
         "random_meaningful, random_foreign (kinds, draws) of helpers.ghosts.random_feature_reference",
     }  # fmt: skip
 
@@ -144,7 +144,7 @@ def record(x, corpus, others, labels, names, above, own, counts: ghosts.GhostCou
         top=top, top_labels=names[labels[top]], top_groups=groups[top], foreign=ghosts.relative_share(top, own),
         own_share=own.mean(), meaningful=enriched.n_meaningful, random_foreign=foreign, random_meaningful=meaningful,
         groups=enriched.labels, count=enriched.count, adjusted_p=enriched.adjusted_p, group_expected=enriched.expected,
-        query=ghosts.negative_query(ghosts.query_scores(x, corpus, rng), ~own, rng, N_RESAMPLES),
+        query=retrieval.negative_query(retrieval.query_scores(x, corpus, rng), ~own, rng, N_RESAMPLES),
     )  # fmt: skip
 
 

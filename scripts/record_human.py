@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import datasets, extraction, inference, judgments, prediction, provenance
+from helpers import ceilings, datasets, extraction, judgments, prediction, provenance, significance
 
 SEED = 0
 NOISES = ((0.0, 1.0), (1.0, 1.0), (2.0, 1.0))
@@ -28,7 +28,7 @@ def record_sets(folder: Path, target: Path) -> dict[str, str]:
         embeddings = extraction.embed(model, "features.36", judged.files, preprocessing=extraction.VGG_TEAM)
         reliability = np.nan
         if len(judged.raters) == 2:
-            reliability = inference.spearman_brown(np.corrcoef(judged.raters)[0, 1])
+            reliability = ceilings.spearman_brown(np.corrcoef(judged.raters)[0, 1])
         rng = np.random.default_rng(SEED)
         found[name] = prediction.predict(name, embeddings, judged.matrix, rng, reliability=reliability)
         hashes.append(f"{name} {provenance.sha256(embeddings)[:12]} {provenance.sha256(judged.matrix)[:12]}")
@@ -40,7 +40,7 @@ def record_sets(folder: Path, target: Path) -> dict[str, str]:
 def record_simulation(n_simulations: int, target: Path) -> dict[str, str]:
     """False alarms at each noise; returns what to note in the manifest."""
     runs = [
-        inference.type_one_error(
+        significance.type_one_error(
             n_simulations, 60, 80, rng=np.random.default_rng(SEED), image_noise=image, pair_noise=pair
         )
         for image, pair in NOISES

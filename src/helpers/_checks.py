@@ -92,3 +92,23 @@ def choice(name: str, value, allowed: Iterable) -> None:
     """Raise unless ``value`` is one of ``allowed``."""
     if value not in (options := list(allowed)):
         raise ValueError(f"{name} must be one of {options}; got {value!r}.")
+
+
+def at_least(name: str, value: float, minimum: float) -> None:
+    """Raise unless ``value`` is ``minimum`` or more."""
+    if not value >= minimum:
+        raise ValueError(f"{name} must be at least {minimum}; got {value!r}.")
+
+
+def fraction(name: str, value: float) -> None:
+    """Raise unless ``value`` lies strictly between 0 and 1."""
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must lie strictly between 0 and 1; got {value!r}. Divide a percentage by 100.")
+
+
+def correlations(name: str, values) -> np.ndarray:
+    """``values`` as float64 in [-1, 1], but for rounding; NaN stays."""
+    array = np.asarray(values, dtype=np.float64)
+    if (np.abs(array) > 1 + 1e-12).any():
+        raise ValueError(f"{name} must lie in [-1, 1]; got {values!r}.")
+    return array

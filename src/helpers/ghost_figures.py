@@ -10,7 +10,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from helpers.figures import COLOURS, PALETTE, WIDTH, band, percent
-from helpers.ghosts import GRID, RANKINGS, Enrichment, NegativeQuery
+from helpers.ghosts import Enrichment
+from helpers.retrieval import GRID, RANKINGS, NegativeQuery
 
 RANKING_COLOURS = dict(zip(RANKINGS, (PALETTE[3], PALETTE[1], PALETTE[0], PALETTE[9], PALETTE[2], "0.55"), strict=True))
 

@@ -1,4 +1,4 @@
-"""Inference for predictions of human similarity: bootstrap bands, order null, nested choice of a size, noise ceilings.
+"""Inference for predictions of human similarity: bootstrap bands, order null, nested choice of a size.
 
 The unit of inference is the image, not the pair: all pairs of one image share its idiosyncrasies. Images are resampled
 with replacement and pairs of an image with itself are dropped (Nili et al. 2014, PLoS Comput. Biol. 10:e1003553;
@@ -21,8 +21,6 @@ from helpers import _checks, _parallel, rsa
 _ROWS, _COLUMNS = 256, 256  # resamples and sizes worked on at a time: 256 x 7140 pair weights are 15 MB
 _SERIAL = 250_000  # multiplications; on smaller products threads mostly wait for each other
 _ROUNDING = 1e-12  # a difference of two R2 below this is rounding
-_LATENTS = 8  # per a, b, c in the simulation under no effect
-_NULL_TESTS = ("stimulus bootstrap", "stimulus bootstrap, calibrated", "Williams, on pairs", "Steiger, on pairs")
 
 
 @dataclass(frozen=True)
@@ -97,61 +95,11 @@ class NestedChoice:
     n_missing_pairs: int
 
 
-@dataclass(frozen=True)
-class NoiseCeiling:
-    """How well any model can predict single subjects: bounds on the mean correlation and on the mean R2.
-
-    ``lower_each`` and ``upper_each`` (n_subjects,) correlations with the mean of the others, and of all; see
-    `noise_ceiling`.
-    """
-
-    lower_r: float
-    upper_r: float
-    lower_r2: float
-    upper_r2: float
-    lower_each: np.ndarray
-    upper_each: np.ndarray
-    n_missing_pairs: int
-
-
-@dataclass(frozen=True)
-class SplitHalf:
-    """``halves`` (n_splits,) correlations of two half-group means, ``r`` their mean; ``reliability`` of the mean."""
-
-    halves: np.ndarray
-    r: float
-    reliability: float
-    n_missing_pairs: int
-
-
-@dataclass(frozen=True)
-class DependentCorrelations:
-    """Williams' t with ``df`` and Steiger's z for r_xy = r_xz, with two-sided p; shapes of the arguments."""
-
-    williams_t: np.ndarray
-    df: np.ndarray
-    williams_p: np.ndarray
-    steiger_z: np.ndarray
-    steiger_p: np.ndarray
-
-
-@dataclass(frozen=True)
-class TypeOneError:
-    """Rejections under no effect: ``tests`` names; ``rate`` (n_tests,) with Clopper-Pearson ``interval`` (n_tests, 2);
-    ``p`` (n_simulations, n_tests) every p value; ``alpha`` the nominal rate."""
-
-    tests: tuple[str, ...]
-    rate: np.ndarray
-    interval: np.ndarray
-    p: np.ndarray
-    alpha: float
-
-
 # ---------------------------------------------------------------------------------------------------- sizes and rules
 def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:
     """At most ``n_sizes`` evenly spaced, increasing sizes that end with all ``n_features``: (n_sizes,) int."""
-    _at_least("n_features", n_features, 1)
-    _at_least("n_sizes", n_sizes, 1)
+    _checks.at_least("n_features", n_features, 1)
+    _checks.at_least("n_sizes", n_sizes, 1)
     return np.unique(np.ceil(np.arange(1, n_sizes + 1) * n_features / n_sizes).astype(int))
 
 
@@ -258,8 +206,8 @@ def bootstrap_curve(
     ------
     ValueError : bad embeddings, order, human, sizes, similarity, n_resamples or level; full embedding undefined.
     """
-    _fraction("level", level)
-    _at_least("n_resamples", n_resamples, 2)
+    _checks.fraction("level", level)
+    _checks.at_least("n_resamples", n_resamples, 2)
     x, similarities, sizes, y, i, j = _scored(embeddings, order, human, sizes, similarity)
     everyone = np.ones((1, len(x)))
     observed = _weighted_r2(similarities, y, everyone, i, j)[0]
@@ -317,7 +265,7 @@ def random_order_null(
     ------
     ValueError : bad embeddings, human, order, sizes, n_orders or similarity.
     """
-    _at_least("n_orders", n_orders, 1)
+    _checks.at_least("n_orders", n_orders, 1)
     x = _checks.embeddings(embeddings, min_images=4)
     order = _checks.order(order, x.shape[1])
     sizes = _checks.sizes(spaced_sizes(x.shape[1], 100) if sizes is None else sizes, x.shape[1])
@@ -378,8 +326,8 @@ def nested_choice(
     ------
     ValueError : as `bootstrap_curve`; n_folds or n_repeats; no candidate size is defined.
     """
-    _fraction("level", level)
-    _at_least("n_repeats", n_repeats, 1)
+    _checks.fraction("level", level)
+    _checks.at_least("n_repeats", n_repeats, 1)
     x = _checks.embeddings(embeddings, min_images=8)
     if not 2 <= n_folds <= len(x) // 4:
         raise ValueError(
@@ -398,198 +346,7 @@ def nested_choice(
     return NestedChoice(chosen, *scores, mean, interval, p, level, int(np.isnan(difference).sum()), n_missing)
 
 
-# --------------------------------------------------------------------------------------------------------- reliability
-def noise_ceiling(subject_rdms: np.ndarray) -> NoiseCeiling:
-    """Bounds on how well any model can predict single subjects' RDMs (Nili et al. 2014).
-
-    Subjects are standardised over pairs. lower: mean over subjects of r (or r squared) with the mean of the *other*
-    subjects. upper_r: with the mean of *all*, which no RDM can exceed in mean r; upper_r2: the largest eigenvalue of
-    the subjects' correlation matrix / n_subjects, which no RDM can exceed in mean r squared.
-
-    This is the ceiling for single subjects. A model scored against the *group mean* may reach more, the reliability of
-    that mean: use `split_half_reliability`.
-
-    Parameters
-    ----------
-    subject_rdms : (n_subjects, n_pairs), at least 2 subjects. Pairs that are NaN for any subject are dropped and
-        counted.
-
-    Raises
-    ------
-    ValueError : another shape; infinite; a subject without variance.
-    """
-    z, n_missing = _subjects(subject_rdms)
-    z = (z - z.mean(axis=1, keepdims=True)) / z.std(axis=1, keepdims=True)
-    total = z.sum(axis=0)
-    lower = np.array([np.corrcoef(subject, total - subject)[0, 1] for subject in z])
-    upper = np.array([np.corrcoef(subject, total)[0, 1] for subject in z])
-    largest = np.linalg.eigvalsh(np.corrcoef(z))[-1] / len(z)
-    return NoiseCeiling(
-        float(lower.mean()), float(upper.mean()), float((lower**2).mean()), float(largest), lower, upper, n_missing
-    )
-
-
-def spearman_brown(r: np.ndarray, factor: float = 2.0) -> np.ndarray:
-    """Reliability of a measurement ``factor`` times as long: factor r / (1 + (factor - 1) r), at most 1.
-
-    NaN where r is so negative, -1 / (factor - 1) or below, that no reliability gives it.
-
-    Raises
-    ------
-    ValueError : r outside [-1, 1]; factor not positive.
-    """
-    r = np.asarray(r, dtype=np.float64)
-    if (np.abs(r) > 1 + _ROUNDING).any() or not factor > 0:
-        raise ValueError(f"r must lie in [-1, 1] and factor must be positive; got r {r!r}, factor {factor!r}.")
-    length = 1 + (factor - 1) * r
-    return np.minimum(factor * r / np.where(length > 0, length, np.nan), 1)[()]
-
-
-def split_half_reliability(subject_rdms: np.ndarray, n_splits: int = 1000, *, rng: np.random.Generator) -> SplitHalf:
-    """Reliability of the mean of all subjects' RDMs: the R2 a noise-free model of that mean would reach.
-
-    Subjects are dealt at random into two equal halves (one subject left out of an odd number), whose plain means are
-    correlated; the mean of these correlations is stepped up to all subjects by Spearman-Brown. As r of the truth with a
-    measurement is the square root of its reliability, **R2 / reliability is the share of explainable variance**
-    (`explainable_share`) and needs no further square root. The spread of ``halves`` is over splits: no interval.
-
-    Parameters
-    ----------
-    subject_rdms : (n_subjects, n_pairs), at least 2 subjects; NaN pairs as `noise_ceiling`. Standardise the subjects
-        first if their mean is of standardised RDMs.
-
-    Raises
-    ------
-    ValueError : as `noise_ceiling`; n_splits.
-    """
-    _at_least("n_splits", n_splits, 1)
-    subjects, n_missing = _subjects(subject_rdms)
-    n, half = len(subjects), len(subjects) // 2
-    dealt = rng.permuted(np.tile(np.arange(n), (n_splits, 1)), axis=1)
-    first, second = ((_members(dealt[:, part], n) @ subjects) for part in (slice(half), slice(half, 2 * half)))
-    halves = _row_correlations(first, second)
-    r = float(halves.mean())
-    return SplitHalf(halves, r, float(spearman_brown(r, n / half)), n_missing)
-
-
-def explainable_share(r2: np.ndarray, reliability: float) -> np.ndarray:
-    """Share of the explainable variance, r2 / reliability; may exceed 1 by chance and is not clipped.
-
-    ``reliability`` of the predicted mean (`split_half_reliability`), in (0, 1]; ValueError otherwise.
-    """
-    if not 0 < reliability <= 1 + _ROUNDING:
-        raise ValueError(f"reliability must lie in (0, 1]; got {reliability!r}. Nothing is explainable at or below 0.")
-    return np.asarray(r2, dtype=np.float64)[()] / reliability
-
-
-# ---------------------------------------------------------------------------------------------------------------- tests
-def holm(p: np.ndarray) -> np.ndarray:
-    """Step-down adjusted p values (Holm 1979, Scand. J. Stat. 6, 65-70), shape of ``p``; NaN stays and does not count.
-
-    Raises
-    ------
-    ValueError : p outside [0, 1].
-    """
-    p = np.asarray(p, dtype=np.float64)
-    flat, adjusted = p.ravel(), np.full(p.size, np.nan)
-    if ((flat < 0) | (flat > 1)).any():
-        raise ValueError(f"p must lie in [0, 1]; got {flat[(flat < 0) | (flat > 1)][0]:g}.")
-    ranked = np.argsort(flat)[: np.isfinite(flat).sum()]  # NaN sorts last
-    steps = flat[ranked] * np.arange(len(ranked), 0, -1)
-    adjusted[ranked] = np.minimum(np.maximum.accumulate(steps), 1)
-    return adjusted.reshape(p.shape)
-
-
-def dependent_correlations(r_xy: np.ndarray, r_xz: np.ndarray, r_yz: np.ndarray, n: int) -> DependentCorrelations:
-    """Test r_xy = r_xz in one sample: Williams' t (df = n - 3) and Steiger's z with pooled r (Steiger 1980, eq. 7, 14).
-
-    With x the human judgments, y and z two embeddings and n the number of *pairs* it treats pairs as independent, which
-    they are not: far too liberal, shown for contrast only (`type_one_error`). NaN where y and z are the same.
-
-    Raises
-    ------
-    ValueError : a correlation outside [-1, 1]; n < 4.
-    """
-    _at_least("n", n, 4)
-    xy, xz, yz = np.broadcast_arrays(*(np.asarray(r, dtype=np.float64) for r in (r_xy, r_xz, r_yz)))
-    for name, r in (("r_xy", xy), ("r_xz", xz), ("r_yz", yz)):
-        if (np.abs(r) > 1 + _ROUNDING).any():
-            raise ValueError(f"{name} must lie in [-1, 1]; got {r!r}.")
-    mean = (xy + xz) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        determinant = 1 - xy**2 - xz**2 - yz**2 + 2 * xy * xz * yz
-        spread = 2 * (n - 1) / (n - 3) * determinant + mean**2 * (1 - yz) ** 3
-        t = (xy - xz) * np.sqrt((n - 1) * (1 + yz) / spread)
-        covariance = (yz * (1 - 2 * mean**2) - mean**2 * (1 - 2 * mean**2 - yz**2) / 2) / (1 - mean**2) ** 2
-        z = (np.arctanh(xy) - np.arctanh(xz)) * np.sqrt((n - 3) / (2 - 2 * covariance))
-    t, z = (np.where(1 - yz < _ROUNDING, np.nan, value)[()] for value in (t, z))
-    return DependentCorrelations(t, n - 3, 2 * stats.t.sf(np.abs(t), n - 3), z, 2 * stats.norm.sf(np.abs(z)))
-
-
-def type_one_error(
-    n_simulations: int = 200,
-    n_images: int = 60,
-    n_features: int = 80,
-    *,
-    rng: np.random.Generator,
-    n_resamples: int = 500,
-    image_noise: float = 1.0,
-    pair_noise: float = 1.0,
-    alpha: float = 0.05,
-) -> TypeOneError:
-    """How often each test of a difference in R2 rejects when there is none: simulation.
-
-    No effect, exactly: images have independent, identically distributed latents a, b, c. One quarter of the post-ReLU
-    features codes a, one quarter codes b with the same weights, the other half c. Judgments are similarities in (a, b,
-    c) plus noise. Pruning the a-features or the b-features then predicts the judgments equally well over the population
-    of images, for exchanging a and b changes nothing, while any one sample of images favours one of the two.
-
-    Parameters
-    ----------
-    n_images, n_features : at least 8 and 16.
-    image_noise, pair_noise : standard deviations, relative to that of the signal, of similarity in what only people see
-        (a property of images: its pairs are dependent) and of independent noise per pair.
-
-    Returns
-    -------
-    TypeOneError for the paired stimulus bootstrap (percentile, and calibrated: `bootstrap_curve`) and Williams' and
-    Steiger's tests with pairs as the sample.
-
-    Raises
-    ------
-    ValueError : a number too small, a negative noise, alpha outside (0, 1).
-    """
-    minima = {"n_simulations": 1, "n_images": 8, "n_features": 16, "n_resamples": 2, "image_noise": 0, "pair_noise": 0}
-    given = (n_simulations, n_images, n_features, n_resamples, image_noise, pair_noise)
-    for (name, minimum), value in zip(minima.items(), given, strict=True):
-        _at_least(name, value, minimum)
-    _fraction("alpha", alpha)
-    weights = rng.normal(size=(2, _LATENTS, n_features // 2))
-    p = np.empty((n_simulations, len(_NULL_TESTS)))
-    for simulation in range(n_simulations):
-        models, y, i, j = _no_effect(n_images, weights, image_noise, pair_noise, rng)
-        counts = (np.ones((1, n_images)), bootstrap_counts(n_images, n_resamples, rng), 1 - np.eye(n_images))
-        observed, resampled, left_out = (-np.diff(_weighted_r2(models, y, weight, i, j)) for weight in counts)
-        calibrated = _calibrated(observed[0], resampled, left_out, 1 - alpha)["calibrated_p"]
-        (_, xy, xz), (_, _, yz), _ = np.corrcoef([y, *models])
-        contrast = dependent_correlations(xy, xz, yz, len(y))
-        p[simulation] = *_two_sided_p(resampled), *calibrated, contrast.williams_p, contrast.steiger_p
-    rejected = (p < alpha).sum(axis=0)
-    interval = [stats.binomtest(int(k), n_simulations).proportion_ci(method="exact") for k in rejected]
-    return TypeOneError(_NULL_TESTS, rejected / n_simulations, np.array(interval), p, alpha)
-
-
 # ------------------------------------------------------------------------------------------------------------ internals
-def _at_least(name: str, value: float, minimum: float) -> None:
-    if not value >= minimum:
-        raise ValueError(f"{name} must be at least {minimum}; got {value!r}.")
-
-
-def _fraction(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise ValueError(f"{name} must lie strictly between 0 and 1; got {value!r}. Divide a percentage by 100.")
-
-
 def _n_pairs(n_images: int) -> int:
     return n_images * (n_images - 1) // 2
 
@@ -830,46 +587,3 @@ def _corrected_t(differences: np.ndarray, test_to_train: float, level: float) ->
     error = np.sqrt((1 / n + test_to_train) * differences.var(ddof=1))
     interval = mean + np.array([-1, 1]) * stats.t.ppf((1 + level) / 2, n - 1) * error
     return mean, interval, float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error > _ROUNDING else np.nan
-
-
-def _subjects(subject_rdms: np.ndarray) -> tuple[np.ndarray, int]:
-    """(n_subjects, n_pairs kept) and the number of pairs dropped."""
-    rdms = np.asarray(subject_rdms, dtype=np.float64)
-    if rdms.ndim != 2 or len(rdms) < 2:
-        raise ValueError(
-            f"subject_rdms must be (n_subjects, n_pairs) with at least 2 subjects; got shape {rdms.shape}."
-        )
-    if np.isinf(rdms).any():
-        raise ValueError("subject_rdms must not be infinite; mark a missing pair as NaN.")
-    there = ~np.isnan(rdms).any(axis=0)
-    if there.sum() < 3 or (np.ptp(rdms[:, there], axis=1) == 0).any():
-        raise ValueError(
-            f"subject_rdms must vary over at least 3 pairs that every subject judged; {there.sum()} are complete. "
-            "Leave out the subject that is constant or misses most pairs."
-        )
-    return rdms[:, there], int((~there).sum())
-
-
-def _members(chosen: np.ndarray, n: int) -> np.ndarray:
-    """(n_splits, n) with 1 / (number chosen) at the chosen columns: multiplied from the left it takes their mean."""
-    weights = np.zeros((len(chosen), n))
-    np.put_along_axis(weights, chosen, 1 / chosen.shape[1], axis=1)
-    return weights
-
-
-def _row_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = (rows - rows.mean(axis=1, keepdims=True) for rows in (a, b))
-    return np.einsum("ij,ij->i", a, b) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-
-
-def _no_effect(n_images, weights, image_noise, pair_noise, rng):
-    """One data set under no effect: similarities of the two pruned embeddings (2, n_pairs), judgments, i, j."""
-    a, b, c, private = rng.normal(size=(4, n_images, _LATENTS))
-    quarter = weights[0][:, : weights.shape[2] // 2]
-    of_a, of_b, of_c = (np.maximum(z @ w, 0) for z, w in ((a, quarter), (b, quarter), (c, weights[1])))
-    i, j = np.triu_indices(n_images, 1)
-    models = np.stack([rsa.similarity_matrix(np.hstack([part, of_c]))[i, j] for part in (of_b, of_a)])
-    signal, dependent = (a @ a.T + b @ b.T + c @ c.T)[i, j] / np.sqrt(3), (private @ private.T)[i, j]
-    noise = image_noise * dependent + pair_noise * np.sqrt(_LATENTS) * rng.normal(size=len(i))
-    there = np.isfinite(models).all(axis=0)
-    return models[:, there], (signal + noise)[there], i[there], j[there]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import inference, rsa, sparsity
+from helpers import inference, rsa, significance, sparsity
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def predict(
     similarity : as ``method`` of `helpers.rsa.similarity_matrix`.
     n_resamples, n_orders, n_ties, n_repeats : bootstrap resamples, random orders, random tie-breaks, repeats of the
         cross-validation.
-    reliability : of the judgments (`helpers.inference.split_half_reliability`), carried along.
+    reliability : of the judgments (`helpers.ceilings.split_half_reliability`), carried along.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def _steiger(embeddings, order, human, sizes, similarity) -> np.ndarray:
     similarities = rsa.partial_similarities(embeddings, order, distinct, similarity)[:, np.isfinite(y)]
     y = y[np.isfinite(y)]
     r = np.corrcoef(np.vstack([y, similarities[back]]))
-    return inference.dependent_correlations(r[0, 1:-1], r[0, -1], r[-1, 1:-1], len(y)).steiger_p
+    return significance.dependent_correlations(r[0, 1:-1], r[0, -1], r[-1, 1:-1], len(y)).steiger_p
 
 
 # -------------------------------------------------------------------------------------------------------------- records
