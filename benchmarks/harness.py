@@ -111,7 +111,8 @@ def machine() -> dict:
         "description": provenance.machine(), "processor": _processor(), "cores": n,
         "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "versions": provenance.versions("numpy", "scipy", "numba", "rsatoolbox", "torch", "torchvision", "distributed"),
-        "date": date.today().isoformat(), "load_at_start": os.getloadavg()[0],
+        "code": provenance.code()[:12], "command": "make bench", "date": date.today().isoformat(),
+        "load_at_start": os.getloadavg()[0],
         "gflops_one_core": product[1], "gflops": product[n], "gigabytes_per_second": copy[n],
     }  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""Ours and its peers, side by side: ``python benchmarks/run.py [NAME ...]`` (``make bench``); a few minutes for all.
+"""Ours and its peers, side by side: ``python benchmarks/run.py [NAME ...]`` (``make bench``); some ten minutes for all.
 
 Each benchmark checks that all contenders give the same result, and writes ``benchmarks/results/NAME.json``. Run it on
-an otherwise idle machine. Without a GPU, the GPU benchmark says so and writes that.
+an otherwise idle machine. Where there is a GPU, training is timed on it too; else the record says that there was none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from harness import Contender, best, compare, growth, machine, seconds, write
 
-from helpers import _kernels, cluster, datasets, inference, rsa, sparsity
+from helpers import cluster, datasets, inference, rsa, sparsity
 
 N_IMAGES, N_FEATURES = 120, 4096
 
@@ -327,7 +327,7 @@ def nothing(block: int, n_bytes: int) -> cluster.Result:
 
 
 def units_of_work(about: dict) -> dict:
-    """What Dask and the store add to a unit, how fast results come back, and the cost of a point of the sweep."""
+    """What Dask and the store add to a unit, and how fast results come back."""
     with tempfile.TemporaryDirectory() as folder, cluster.connect(n_workers=about["cores"]) as client:
 
         def timed(name, n, n_bytes):
@@ -336,10 +336,7 @@ def units_of_work(about: dict) -> dict:
 
         timed("warm", 4, 10)
         small, large = timed("small", 300, 10), timed("large", 20, 20_000_000)
-        again = timed("small", 300, 10)
-    point = best(lambda: cluster.sweep_unit("cifar10", "fc1", 0, 400, (0.2, 0.5, 0.8)), 3)
-    return {"seconds_per_unit": small / 300, "seconds_per_stored_unit": again / 300,
-            "megabytes_per_second": 20 * 20 / large, "sweep_seconds": point}  # fmt: skip
+    return {"seconds_per_unit": small / 300, "megabytes_per_second": 20 * 20 / large}  # fmt: skip
 
 
 BENCHMARKS = {
@@ -353,7 +350,7 @@ def main(names: list[str]) -> None:
     if unknown := set(names) - set(BENCHMARKS):
         sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}.")
     os.environ.setdefault("TQDM_DISABLE", "1")  # no progress bars between the rows
-    about = machine() | {"multiply_adds_per_pair": 4, "operations_per_pair": _kernels.FLOPS}
+    about = machine()
     print({key: value for key, value in about.items() if key != "versions"}, flush=True)
     for name in names or BENCHMARKS:
         print(name, flush=True)

@@ -42,10 +42,10 @@ def wait_for(condition, seconds=60):
         time.sleep(0.01)
 
 
-def die_once(block, marker):
+def die_once(block, folder):
     """End the own process, without warning, the first time."""
-    if block == 3 and not Path(marker).exists():
-        Path(marker).touch()
+    if block == 3 and not (Path(folder) / "died").exists():
+        (Path(folder) / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return {"block": np.array(block)}
 
@@ -90,6 +90,20 @@ def test_key_depends_on_the_code(monkeypatch):
     before = unit.key
     monkeypatch.setattr(cluster, "_code", lambda file: "changed")
     assert unit.key != before
+
+
+def test_key_depends_on_the_shipped_data_and_on_files_that_arguments_name(tmp_path, monkeypatch):
+    named = tmp_path / "weights.pth"
+    named.write_bytes(b"one")
+    keys = [Unit(draw, {"weights": str(named)}).key]
+    named.write_bytes(b"two")
+    keys.append(Unit(draw, {"weights": str(named)}).key)
+    monkeypatch.setattr(datasets, "data_folder", lambda: tmp_path)
+    cluster._code.cache_clear()
+    (tmp_path / "manifest.json").write_text("[]")
+    keys.append(Unit(draw, {"weights": str(named)}).key)
+    cluster._code.cache_clear()
+    assert len(set(keys)) == 3
 
 
 def test_what_cannot_be_told_apart_is_refused():
@@ -213,12 +227,51 @@ def test_the_worker_at_work_is_the_one_that_is_killed(which, tmp_path):
         assert ended == process and not unit.done()
 
 
+def test_only_a_worker_of_this_machine_is_killed():
+    class Elsewhere:
+        cluster = "a scheduler's address"
+
+        def run(self, function):
+            raise AssertionError("nobody is asked")
+
+    with pytest.raises(ValueError, match="client must be of scheduler 'local'"):
+        cluster.kill_a_worker(Elsewhere())
+
+
+def test_a_worker_with_other_code_or_data_computes_nothing(monkeypatch):
+    unit = Unit(draw, {"seed": 1, "block": 2})
+    key = unit.key
+    assert cluster._call_as(key, unit).keys() == {"x"}
+    monkeypatch.setattr(cluster, "_code", lambda file: "another version")
+    with pytest.raises(RuntimeError, match="other versions of code"):
+        cluster._call_as(key, unit)
+
+
+def test_work_is_called_off_when_a_run_stops(tmp_path, monkeypatch):
+    ended = []
+
+    def workers(client, missing):
+        try:
+            yield next(iter(missing)), {"x": np.zeros(1)}
+            raise ValueError("no such block")
+        finally:
+            ended.append(True)
+
+    def watch(client, n_done):
+        raise OSError("full")
+
+    monkeypatch.setattr(cluster, "_on_workers", workers)
+    with pytest.raises(Unfinished) as kept:
+        run(blocks(draw, 2, seed=1), Store(tmp_path), client="any", watch=watch)
+    assert ended and kept
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_of_a_unit_once_is_replaced_and_one_that_always_does_is_reported(tmp_path):
     import dask
 
     with dask.config.set({"distributed.scheduler.allowed-failures": 1}), connect(n_workers=1) as client:
-        result = run(blocks(die_once, 5, marker=str(tmp_path / "died")), Store(tmp_path), client)
+        result = run(blocks(die_once, 5, folder=str(tmp_path)), Store(tmp_path), client)
         assert (tmp_path / "died").exists() and [int(r["block"]) for r in result.results] == list(range(5))
         with pytest.raises(Unfinished, match="KilledWorker"):
             run([Unit(die_always, {"block": 0})], Store(tmp_path), client)

@@ -129,3 +129,8 @@ def test_shipped_models_reach_their_stated_accuracy_on_the_shipped_images(datase
         found = training.accuracy(model, dataset, images.x_test, images.y_test)
         error = np.sqrt(stated * (1 - stated) / len(images.x_test))
         assert abs(found - stated) < (3e-4 if dataset == "mnist" else 4 * error)  # MNIST: the same 10,000 images
+
+
+def test_more_models_than_there_are_is_an_error():
+    with pytest.raises(ValueError, match=r"n_models must lie in 1..50.*got 80"):
+        training.ensemble("mnist", 80)

@@ -18,7 +18,7 @@ import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from helpers import _parallel, datasets
+from helpers import _parallel, datasets, provenance
 
 Result = dict[str, np.ndarray]
 QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster"}
@@ -53,7 +53,10 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """sha256 of the function's name, the code of `helpers` and of the function's own file, and the arguments."""
+        """sha256 of the function's name, of `_code` and of the arguments; text that names a file is its content here.
+
+        So a unit may read the shipped data and files that its arguments name, and no others.
+        """
         name = f"{self.function.__module__}.{self.function.__qualname__}"
         described = {key: _described(key, value) for key, value in self.arguments.items()}
         text = json.dumps([name, _code(self.function.__code__.co_filename), described], sort_keys=True)
@@ -136,13 +139,13 @@ def run(work: Sequence[Unit], store: Store, client=None, watch: Callable[[Any, i
     found = {key: result for key in set(keys) if (result := store.read(key)) is not None}
     missing = {key: unit for key, unit in zip(keys, work, strict=True) if key not in found}
     reused = len(found)
-    finished = _here(missing) if client is None else _on_workers(client, missing)
     try:
-        for n_done, (key, result) in enumerate(finished, 1):
-            store.write(key, result)
-            found[key] = result
-            if watch:
-                watch(client, n_done)
+        with closing(_here(missing) if client is None else _on_workers(client, missing)) as finished:
+            for n_done, (key, result) in enumerate(finished, 1):
+                store.write(key, result)
+                found[key] = result
+                if watch:
+                    watch(client, n_done)
     except Exception as error:
         raise Unfinished(
             f"{len(found) - reused} of {len(missing)} units were computed and stored, {reused} had been before; then: "
@@ -204,8 +207,13 @@ def queue_cluster(scheduler: str, **options: Any):
 def kill_a_worker(client) -> int:
     """End a worker process of a local cluster as a crash would, without warning (SIGKILL), and return its number.
 
-    Where any worker is in the middle of a unit, it is such a one.
+    Where any worker is in the middle of a unit, it is such a one. Raises ValueError where the workers may be elsewhere.
     """
+    _needs("distributed", "cluster")
+    from distributed import LocalCluster
+
+    if not isinstance(client.cluster, LocalCluster):
+        raise ValueError(f"client must be of scheduler 'local', whose processes are here; got {client.cluster}.")
     _, pid = max(client.run(_at_work).values())
     os.kill(pid, signal.SIGKILL)
     return pid
@@ -291,12 +299,11 @@ def sweep_unit(dataset: str, layer: str, seed: int, n_images: int, shares: tuple
 # ------------------------------------------------------------------------------------------------------------ internals
 @functools.cache
 def _code(file: str) -> str:
-    """sha256 over the sources of this package, and of ``file``."""
-    paths = sorted({*Path(__file__).parent.glob("*.py"), Path(file)}, key=lambda path: path.name)
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    """sha256 over `helpers.provenance.code`, ``file``, versions of libraries and the hashes of the shipped data."""
+    manifest = datasets.data_folder() / "manifest.json"
+    about = [provenance.code(), provenance.core_versions(), datasets.file_sha256(Path(file))]
+    about += [datasets.file_sha256(manifest) if manifest.exists() else ""]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def _described(name: str, value: Any) -> Any:
@@ -306,9 +313,17 @@ def _described(name: str, value: Any) -> Any:
         return [str(content.dtype), list(content.shape), hashlib.sha256(content).hexdigest()]
     if isinstance(value, tuple):
         return [_described(name, part) for part in value]
+    if isinstance(value, str) and Path(value).is_file():
+        return ["file", datasets.file_sha256(Path(value))]
     if value is None or isinstance(value, bool | int | float | str):
         return value if not isinstance(value, float) else ["float", repr(float(value))]
     raise ValueError(f"argument {name} must be a number, text, None, a tuple of those or an array; got {type(value)}.")
+
+
+def _call_as(key: str, unit: Unit) -> Result:
+    if unit.key != key:
+        raise RuntimeError("a worker has other versions of code, libraries or data; install there what is here")
+    return _call(unit)
 
 
 def _call(unit: Unit) -> Result:
@@ -325,7 +340,7 @@ def _here(missing: Mapping[str, Unit]) -> Iterator[tuple[str, Result]]:
 def _on_workers(client, missing: Mapping[str, Unit]) -> Iterator[tuple[str, Result]]:
     from distributed import as_completed
 
-    futures = {client.submit(_call, unit, key=key, pure=True): key for key, unit in missing.items()}
+    futures = {client.submit(_call_as, key, unit, key=key, pure=True): key for key, unit in missing.items()}
     try:
         for future, result in as_completed(list(futures), loop=client.loop, with_results=True):
             key = futures.pop(future)

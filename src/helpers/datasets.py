@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import _checks
+from helpers import _checks, provenance
 
 Arrays = dict[str, np.ndarray]
 
@@ -175,7 +175,7 @@ def _verified(name: str, arrays: Arrays) -> Arrays:
 def _is_part(name: str, part: str, array: np.ndarray | None) -> bool:
     if array is None or array.shape != SHAPES[name][part] or array.dtype != np.uint8:
         return False
-    return _sha256(array) == SHA256[name][part]
+    return provenance.sha256(array) == SHA256[name][part]
 
 
 def _reason(error: Exception) -> str:
@@ -381,9 +381,9 @@ def register(file: Path, source: str, licence: str, command: str, **notes: str) 
     ``command`` is what made the file, with relative paths only; ``notes`` are further texts, such as ``rounding``.
     """
     file = Path(file)
-    origin = {"source": source, "licence": licence, "command": command} | notes
+    origin = {"source": source, "licence": licence, "command": command, "code": provenance.code()[:12]} | notes
     arrays = {key: _describe(array) for key, array in sorted(read_arrays(file).items())}
-    entry = {"file": file.name, "sha256": _file_sha256(file), "bytes": file.stat().st_size, "arrays": arrays} | origin
+    entry = {"file": file.name, "sha256": file_sha256(file), "bytes": file.stat().st_size, "arrays": arrays} | origin
     path = file.parent / "manifest.json"
     others = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     entries = sorted([e for e in others if e["file"] != file.name] + [entry], key=lambda e: e["file"])
@@ -398,7 +398,7 @@ def _check_shipped(path: Path) -> None:
     entry = _entry(json.loads((path.parent / "manifest.json").read_text(encoding="utf-8")), path.name)
     if not path.is_file():
         raise FileNotFoundError(f"Shipped file {path} is missing: restore it, e.g. with `git checkout -- data`.")
-    if (found := _file_sha256(path)) != entry["sha256"]:
+    if (found := file_sha256(path)) != entry["sha256"]:
         raise ValueError(
             f"Shipped file {path} is not the one of the manifest: sha256 {found[:12]}... instead of "
             f"{entry['sha256'][:12]}.... Restore it (`git checkout -- data`), or make it again with: {entry['command']}"
@@ -460,13 +460,10 @@ def _decode_image(content: bytes) -> np.ndarray:
 
 
 def _describe(array: np.ndarray) -> dict:
-    return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": _sha256(array)}
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": provenance.sha256(array)}
 
 
-def _sha256(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
-
-
-def _file_sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -93,6 +93,7 @@ def footer(**about: str) -> None:
     from IPython.display import Markdown, display
 
     facts = {"versions": ", ".join(f"{k} {v}" for k, v in provenance.core_versions().items())} | about
+    facts |= {"code": f"sha256 of `helpers` {provenance.code()[:12]}"}
     facts |= {"machine": provenance.machine(), "time": f"{provenance.seconds():.0f} s"}
     lines = [f"* **{name.replace('_', ' ')}:** {value}" for name, value in facts.items()]
     display(Markdown("\n".join(lines)))

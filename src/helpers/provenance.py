@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import time
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
@@ -28,9 +30,18 @@ def versions(*packages: str) -> dict[str, str]:
     return installed
 
 
+@functools.cache
+def code() -> str:
+    """sha256 over the sources of this package: which code made a number, also between two versions."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
 def core_versions() -> dict[str, str]:
     """Versions of this package and of what its numbers depend on."""
-    return versions("rarely-firing-nodes", "numpy", "scipy", "pandas", "seaborn", "torch", "torchvision")
+    return versions("rarely-firing-nodes", "numpy", "scipy", "pandas", "seaborn", "numba", "torch", "torchvision")
 
 
 def machine() -> str:

@@ -186,7 +186,9 @@ def train_ensemble(
     """
     recipe = recipe or RECIPES[dataset]
     images = _images(dataset, data)  # read once: the workers share them in memory, each free to write to its own copy
-    folder = Path(folder) / f"{dataset}-{data}-e{recipe.epochs}-b{recipe.batch_size}-lr{recipe.learning_rate:g}"
+    made_by = f"{device.split(':')[0]}-torch{torch.__version__}"  # processors and versions round differently
+    settings = f"e{recipe.epochs}-b{recipe.batch_size}-lr{recipe.learning_rate:g}"
+    folder = Path(folder) / f"{dataset}-{data}-{settings}-{made_by}"
     paths = {seed: folder / f"seed{seed:03d}.safetensors" for seed in seeds}
     missing = [seed for seed in seeds if not paths[seed].exists()]
     if device != "cpu":
@@ -216,9 +218,11 @@ def save_ensemble(ensemble: Ensemble, target: Path) -> None:
 
 
 def load_ensemble(path: Path, n_models: int | None = None) -> Ensemble:
-    """Read the first ``n_models`` (default: all) models that `save_ensemble` wrote."""
+    """Read the first ``n_models`` (default: all) models that `save_ensemble` wrote; ValueError where it has fewer."""
     parameters, about = _load(path)
     seeds, scores = np.array(about.pop("seeds")), np.array(about.pop("accuracy"))
+    if n_models is not None and not 1 <= n_models <= len(seeds):
+        raise ValueError(f"n_models must lie in 1..{len(seeds)}, the models of {path.name}; got {n_models}.")
     keep = slice(n_models)
     return Ensemble(about.pop("dataset"), seeds[keep], scores[keep], {k: v[keep] for k, v in parameters.items()}, about)
 
