@@ -74,11 +74,9 @@ def test_too_few_models_have_no_interval():
 def test_a_minority_of_models_speaks_for_none():
     minority = np.array([0.5, 0.7, np.nan, np.nan, np.nan])
     assert np.isnan(ensembles.mean_over_models(minority).value)
-    assert np.isnan(ensembles.share_of_models(minority, 0.4).value)
 
 
-def test_share_of_models_counts_the_defined_ones_and_has_an_exact_interval():
-    found = ensembles.share_of_models(np.array([0.1, 0.4, 0.41, 0.9, np.nan]), 0.4)
-    low, high = stats.binomtest(2, 4).proportion_ci(0.95, method="exact")
-    assert (found.value, found.low, found.high) == pytest.approx((0.5, low, high))
-    assert ensembles.share_of_models(np.zeros(9), 0.4).low == 0
+def test_models_above_a_bar_are_counted_unless_most_are_undefined():
+    assert ensembles.models_above(np.array([0.1, 0.4, 0.41, 0.9, np.nan]), 0.4).value == 2
+    assert np.isnan(ensembles.models_above(np.array([0.5, 0.7, np.nan, np.nan, np.nan]), 0.4).value)
+    assert np.isnan(ensembles.models_above(np.array([]), 0.4).value)

@@ -452,3 +452,14 @@ def test_altered_weights_on_disk_are_refused(download, tmp_path):
     with pytest.raises(ValueError, match=r"squeezenet1_1-b8a52dc0.pth are damaged.*b8a52dc0\. Remove the file"):
         extraction.load_model("squeezenet1_1")
     assert not download[0]
+
+
+def test_sixteen_bits_are_refused_and_a_camera_held_upright_is_believed(tmp_path):
+    deep, turned = tmp_path / "deep.png", tmp_path / "turned.jpg"
+    Image.fromarray(np.arange(0, 60000, 600, dtype=np.uint16).reshape(10, 10)).save(deep)
+    with pytest.raises(ValueError, match="8 bits a channel; image file .*deep.png has mode I"):
+        extraction.open_image(deep)
+    picture = Image.new("RGB", (20, 10))
+    picture.getexif()[0x0112] = 6
+    picture.save(turned, exif=picture.getexif())
+    assert extraction.open_image(turned).size == (10, 20)

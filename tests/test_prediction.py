@@ -89,3 +89,30 @@ def test_same_generator_same_result(judged):
     a, b = run(judged), run(judged)
     for field, value in asdict(a).items():
         np.testing.assert_array_equal(getattr(b, field), value)
+
+
+def test_a_rule_that_keeps_no_feature_has_no_result(rng):
+    x = np.zeros((20, 50))
+    x[rng.integers(0, 20, 50), np.arange(50)] = 1 + rng.random(50)  # each fires once: all PoZ are 0.95
+    x[0, :] = 0
+    found = prediction.predict("rare", x, rng.random(190), rng, "euclidean", 50, 20, 2, 2)
+    none = list(found.rules).index("drop PoZ > 90%")
+    assert found.rule_sizes[none] == 0 and np.isnan(found.rule_difference[none])
+    assert np.isnan(found.rule_band[:, none]).all() and np.isnan(found.rule_p[:, none]).all()
+    assert np.isfinite(found.rule_difference[found.rule_sizes > 0]).all()
+
+
+def test_a_missing_judgment_changes_no_rule_of_the_curve(rng):
+    x, human = np.outer(1 + rng.random(12), np.ones(5)), rng.random(66)  # rows in parallel: R2 is undefined
+    gap = np.where(np.arange(66) == 7, np.nan, human)
+    for judgments in (human, gap):
+        assert np.isnan(prediction.human_curve(x, np.arange(5), judgments, None, "cosine")).all()
+    with pytest.raises(ValueError, match="human must be finite"):
+        prediction.human_curve(x, np.arange(5), np.where(np.arange(66) == 7, np.inf, human), None, "cosine")
+
+
+def test_an_undefined_image_that_nobody_judged_leaves_the_size_undefined(rng):
+    x, human = np.maximum(rng.normal(size=(12, 20)), 0), rsa.similarity_matrix(rng.normal(size=(12, 6)))
+    x[3, :10], human[3, :], human[:, 3] = 0, np.nan, np.nan
+    curve = prediction.human_curve(x, np.arange(20), human, np.array([5, 10, 20]), "pearson")
+    np.testing.assert_array_equal(np.isnan(curve), [True, True, False])

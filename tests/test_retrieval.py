@@ -45,11 +45,9 @@ def test_query_depends_on_ranks_alone_and_turning_it_over_mirrors_the_area(rng):
 
 def test_perfect_and_useless_rankings(rng):
     wanted = np.arange(40) < 30
-    found = negative_query(
-        {"perfect": wanted * 1.0, "none": np.zeros(40), "nan": np.full(40, np.nan)}, wanted, rng, 100
-    )
-    assert found.auc == pytest.approx([1, 0.5, 0.5]) and found.precision == pytest.approx([1, 0.75, 0.75])
-    assert found.reverse == pytest.approx([1, 0.25, 0.25])
+    found = negative_query({"perfect": wanted * 1.0, "none": np.zeros(40)}, wanted, rng, 100)
+    assert found.auc == pytest.approx([1, 0.5]) and found.precision == pytest.approx([1, 0.75])
+    assert found.reverse == pytest.approx([1, 0.25])
     assert found.pr[0] == pytest.approx(1) and found.pr[1] == pytest.approx(0.75)
     assert found.roc[1] == pytest.approx(retrieval.GRID)
     assert (found.auc_band[:, 0] == 1).all() and found.gain[1] == pytest.approx(0.5) and found.p[1] < 0.03
@@ -113,3 +111,18 @@ def test_a_category_without_ghosts_has_no_ghost_ranking(rng):
     assert np.isnan(found["ghosts"]).all()
     with pytest.raises(ValueError, match="3 features"):
         retrieval.query_scores(np.ones((2, 3)), np.ones((2, 4)), rng)
+
+
+def test_a_ranking_without_any_defined_score_has_no_measures(rng):
+    wanted = np.arange(20) < 8
+    found = negative_query({"a": rng.normal(size=20), "none": np.full(20, np.nan)}, wanted, rng, 20)
+    for value in (found.auc, found.precision, found.reverse, found.gain, found.p):
+        assert np.isfinite(value[0]) and np.isnan(value[1])
+    assert np.isnan(found.roc[1]).all() and np.isnan(found.auc_band[:, 1]).all()
+    assert np.isnan(retrieval.roc_area(np.full(20, np.nan), wanted))
+
+
+@pytest.mark.parametrize("wanted", [np.array([0, 1, 1]), np.array([True, False])])
+def test_roc_area_refuses_what_is_no_mask(wanted):
+    with pytest.raises(ValueError, match=r"wanted must be \(3,\) bool"):
+        retrieval.roc_area(np.arange(3.0), wanted)

@@ -188,3 +188,21 @@ def test_unknown_method_and_square():
         similarity_matrix(WORKED_EXAMPLE, "dot")
     with pytest.raises(ValueError, match=r"square.*\(3, 6\)"):
         upper_triangle(WORKED_EXAMPLE)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("reference", [1e-16, 1e6])
+def test_a_reference_that_varies_by_rounding_alone_gives_no_r2(engine, reference, rng):
+    pytest.importorskip("numba")
+    x, pairs = np.maximum(rng.normal(size=(12, 30)), 0), 12 * 11 // 2
+    nearly = reference + reference * 1e-16 * rng.integers(0, 3, pairs)
+    assert np.isnan(insertion_curve(x, np.arange(30), nearly, engine=engine).r2).all()
+
+
+@pytest.mark.parametrize("similarity", ["pearson", "euclidean"])
+@pytest.mark.parametrize("unit", [1e-200, 1e160])
+def test_units_of_the_reference_and_of_distances_do_not_matter(similarity, unit, rng):
+    x, y = np.maximum(rng.normal(size=(12, 30)), 0), rng.random(66)
+    usual = insertion_curve(x, np.arange(30), y, similarity=similarity).r2
+    np.testing.assert_allclose(insertion_curve(x, np.arange(30), y * unit, similarity=similarity).r2, usual, rtol=1e-10)
+    np.testing.assert_allclose(insertion_curve(x * unit, np.arange(30), y, similarity=similarity).r2, usual, rtol=1e-10)

@@ -126,3 +126,17 @@ def test_type_one_error_refuses():
         significance.type_one_error(5, 4, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="alpha must lie strictly between 0 and 1"):
         significance.type_one_error(5, alpha=5, rng=np.random.default_rng(0))
+
+
+def test_simulations_without_a_defined_p_are_counted_and_do_not_count(monkeypatch):
+    two_sided = inference._two_sided_p
+    calls = []
+
+    def sometimes(differences):
+        calls.append(1)
+        return two_sided(differences) if len(calls) % 4 else np.array([np.nan])
+
+    monkeypatch.setattr(inference, "_two_sided_p", sometimes)
+    result = significance.type_one_error(8, 12, 16, rng=np.random.default_rng(0), n_resamples=50, alpha=0.999)
+    assert result.n_undefined.tolist() == [2, 0, 0, 0]
+    assert result.rate[0] == np.nanmean(result.p[:, 0] < 0.999) * 8 / 6

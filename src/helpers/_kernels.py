@@ -27,8 +27,6 @@ from helpers import _parallel
 ROWS, COLUMNS, LANES = 8, 128, 8  # of a tile, 24 KB; images in a cache line
 SIZE = ROWS * COLUMNS
 Y, REAL = SIZE, 2 * SIZE
-FLOPS = 10
-"""Floating-point operations for one pair at one size."""
 TINY = np.finfo(np.float64).tiny
 NONE, ALL, DEFINED = 0, 1, 2
 """Which pairs of images are scored at a size."""

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from helpers import _checks, rsa, sparsity
-from helpers.claims import Finding
+from helpers.claims import Finding, exact
 
 
 def class_means(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -84,14 +84,7 @@ def mean_over_models(values: np.ndarray, level: float = 0.95) -> Finding:
     return Finding(float(mean), float(mean - half), float(mean + half))
 
 
-def share_of_models(values: np.ndarray, above: float, level: float = 0.95) -> Finding:
-    """Share of the models whose value exceeds ``above``, with its Clopper-Pearson interval.
-
-    ``values`` is (n_models,); undefined models (NaN) are left out, NaN where fewer than half are defined.
-    """
+def models_above(values: np.ndarray, above: float) -> Finding:
+    """How many models' values, (n_models,), exceed ``above``: exact; NaN where fewer than half of them are defined."""
     defined = values[~np.isnan(values)]
-    if not defined.size or 2 * defined.size < values.size:
-        return Finding(np.nan, -np.inf, np.inf)
-    test = stats.binomtest(int((defined > above).sum()), defined.size)
-    interval = test.proportion_ci(level, method="exact")
-    return Finding(float(test.statistic), float(interval.low), float(interval.high))
+    return exact((defined > above).sum() if defined.size and 2 * defined.size >= values.size else np.nan)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import nn
 
 from helpers import _checks, datasets
@@ -148,7 +148,7 @@ def preprocess(images: Iterable[Picture], preprocessing: Preprocessing = IMAGENE
 def open_image(image: Picture) -> Image.Image:
     """One image in RGB, decoded whole; errors as `preprocess`."""
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        return _upright_rgb(image, "an image")
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
             raise ValueError(
@@ -158,11 +158,19 @@ def open_image(image: Picture) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
     try:
         with Image.open(image) as opened:
-            return opened.convert("RGB")
+            opened.load()
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file raises errors of many kinds
         raise ValueError(f"Image file {image} cannot be read ({error}). Replace it by an undamaged copy.") from error
+    return _upright_rgb(opened, f"image file {image}")
+
+
+def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    """In RGB, turned as a camera's note in the file says."""
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV"):
+        raise ValueError(f"images must have 8 bits a channel; {name} has mode {image.mode}. Convert it first.")
+    return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def embed(
@@ -241,7 +249,7 @@ def _published_state(name: str, weights: str) -> dict[str, torch.Tensor]:
     url = known[weights].url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     start = path.stem.rpartition("-")[2]  # published files are named after the start of their sha256
-    if path.exists() and not datasets._file_sha256(path).startswith(start):
+    if path.exists() and not datasets.file_sha256(path).startswith(start):
         raise ValueError(f"Weights {path} are damaged: their sha256 does not start with {start}. Remove the file.")
     try:
         return known[weights].get_state_dict(check_hash=True, weights_only=True, map_location="cpu")

@@ -10,7 +10,7 @@ r.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,6 @@ from scipy import stats
 from helpers import _checks, _parallel, rsa
 
 _ROWS, _COLUMNS = 256, 256  # resamples and sizes worked on at a time: 256 x 7140 pair weights are 15 MB
-_SERIAL = 250_000  # multiplications; on smaller products threads mostly wait for each other
 _ROUNDING = 1e-12  # a difference of two R2 below this is rounding
 
 
@@ -172,18 +171,16 @@ def bootstrap_curve(
 
     What the intervals are for: R2, and its difference from the full embedding, over the population of images from which
     this set was drawn, with network, order of the features and raters as they are. ``band``, ``difference_band`` and
-    ``p`` are percentile. In simulations (1000 sets of 40 and 300 of 120 images, three noise levels) nominal 95 %
-    intervals of the difference held the truth in 97-99.6 % (percentile), 98-99.8 % (basic), 96-99 % (BCa).
+    ``p`` are percentile.
 
     They err towards caution because a resample counts the independent noise of single pairs three times
     (E[(w_i w_j)^2] - 1 = 3), a jackknife over images twice. So 2 * jackknife - bootstrap variance (never below
     jackknife / 2) counts it once: ``calibrated_error``, with t on n_images - 1 degrees of freedom ``calibrated_band``
-    (held the truth in 95-97 %) and ``calibrated_p``. Under no effect (`type_one_error`, 400-1000 sets of 40-120 images)
-    at alpha 5 % the percentile test rejected in 0.4-4 %, the calibrated in 2.4-5 %, Williams and Steiger on pairs in
-    7-48 %. The percentile test is the one to report, the calibrated one its sensitivity analysis.
+    and ``calibrated_p``. How often either rejects under no effect: `helpers.significance.type_one_error`. The
+    percentile test is the one to report, the calibrated one its sensitivity analysis.
 
     The band over all sizes at once is difference +- c * SE, with SE the resamples' standard deviation and c the
-    quantile of max over sizes of abs(resampled - observed) / SE (it held the whole curve in 98-100 %).
+    quantile of max over sizes of abs(resampled - observed) / SE.
 
     Parameters
     ----------
@@ -303,10 +300,9 @@ def nested_choice(
     the pairs that score grow with the square of the fold.
 
     The interval is Nadeau & Bengio's (2003, Mach. Learn. 52, 239-281) corrected resampled t: the variance of the J
-    split differences times 1 / J + 1 / (n_folds - 1), because splits share images. In simulations (no signal, a planted
-    optimum, full best; 100-300 sets of 40, 92 and 120 images) it held the expected held-out difference in 92-100 % and
-    was never falsely above 0; least where most splits choose the full embedding, since it shrinks to 0 there. A
-    bootstrap of the whole procedure came out two to eight times too wide: duplicates leave its folds too few images.
+    split differences times 1 / J + 1 / (n_folds - 1), because splits share images. It is least to be
+    trusted where most splits choose the full embedding, since it shrinks to 0 there. A bootstrap of the whole procedure
+    would be too wide: duplicates leave its folds too few images.
 
     Parameters
     ----------
@@ -361,7 +357,7 @@ def _human_pairs(human: np.ndarray, n_images: int) -> tuple[np.ndarray, np.ndarr
     except ValueError as error:
         raise ValueError(str(error).replace("reference", "human")) from None
     i, j = (index[there] for index in np.triu_indices(n_images, 1))
-    if len(y[there]) < 3 or np.ptp(y[there]) == 0:
+    if len(y[there]) < 3 or np.ptp(y[there]) <= _ROUNDING * np.abs(y[there]).max():
         raise ValueError(
             f"human must hold at least 3 judged pairs that are not all equal; got {there.sum()} judged pairs."
         )
@@ -495,67 +491,18 @@ def _calibrated(
 
 def _order_scorer(x, sizes, similarity, y, i, j, n_orders) -> Callable[[np.ndarray], np.ndarray]:
     """A function from an order to R2 at each size, (n_sizes,), to be called for ``n_orders`` orders."""
-    y = y - y.mean()
-    if len(y) == _n_pairs(len(x)) and rsa._is_compiled("auto", similarity, len(x), len(sizes) * n_orders):
-        return lambda order: rsa._compiled_curve(x, order, sizes, similarity, "nan", y, 0.0, False).r2
-    if similarity not in ("pearson", "pearson_squared", "cosine"):
-        kept, everyone = _pair_index(i, j, len(x)), np.ones((1, len(x)))
+    if len(y) == _n_pairs(len(x)):
+        compiled = rsa._is_compiled("auto", similarity, len(x), len(sizes) * n_orders)
+        engine = "compiled" if compiled else "numpy"
+        return lambda order: rsa.insertion_curve(x, order, y, sizes, similarity, engine=engine).r2
+    judged, everyone = _pair_index(i, j, len(x)), np.ones((1, len(x)))
 
-        def score(order):
-            similarities = rsa.partial_similarities(x, order, sizes, similarity)
-            undefined = np.isnan(similarities).any(axis=1)
-            return np.where(undefined, np.nan, _weighted_r2(similarities[:, kept], y, everyone, i, j)[0])
+    def score(order):
+        similarities = rsa.partial_similarities(x, order, sizes, similarity)
+        undefined = np.isnan(similarities).any(axis=1)
+        return np.where(undefined, np.nan, _weighted_r2(similarities[:, judged], y, everyone, i, j)[0])
 
-        return score
-    # one feature a row, so that an order gathers whole rows; the column of ones sums the features of each image
-    rows = np.column_stack([_rescaled(x, centre=similarity != "cosine").T, np.ones(x.shape[1])])
-    raw = np.ascontiguousarray(x.T)
-    return lambda order: _gram_scores(rows[order], _flat(raw[order], sizes, similarity), sizes, similarity, y, i, j)
-
-
-def _rescaled(x: np.ndarray, centre: bool) -> np.ndarray:
-    """Images with their mean over all features taken off (Pearson's r between images is the same at every size, and
-    products of the first k features no longer cancel) and scaled to length 1."""
-    x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    x = x - x.mean(axis=1, keepdims=True) if centre else x
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-
-
-def _flat(rows: np.ndarray, sizes: np.ndarray, similarity: str) -> np.ndarray:
-    """(n_sizes,): is some image's similarity undefined when the first features, one a row, are inserted?"""
-    # an image becomes defined once and stays so: it is enough to find the first feature that differs
-    differs = rows != (0 if similarity == "cosine" else rows[0])
-    first = np.where(differs.any(axis=0), differs.argmax(axis=0), len(rows)).max()
-    return sizes <= first
-
-
-def _gram_scores(rows, flat, sizes, similarity, y, i, j) -> np.ndarray:
-    """R2 at each size from running products of ``rows`` (n_features, n_images + 1): features, and a column of ones."""
-    r2 = np.full(len(sizes), np.nan)
-    n = rows.shape[1] - 1
-    pairs, products, y_square = i * n + j, np.zeros((n, n + 1)), y @ y
-    for position, (start, size) in enumerate(zip(np.append(0, sizes[:-1]), sizes, strict=True)):
-        for block in _slices(rows[start:size]):
-            products += block[:, :n].T @ block
-        if flat[position]:
-            continue
-        cross, sums = products[:, :n], products[:, n]
-        cross = cross if similarity == "cosine" else cross - np.outer(sums / size, sums)
-        length = 1 / np.sqrt(cross.diagonal())
-        values = (cross * np.outer(length, length)).ravel().take(pairs)
-        if similarity == "pearson_squared":
-            values *= values
-        values -= values.mean()
-        spread = values @ values
-        r2[position] = (values @ y) ** 2 / (spread * y_square) if spread > _ROUNDING**2 * len(values) else np.nan
-    return np.minimum(r2, 1)
-
-
-def _slices(rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows in pieces whose products BLAS leaves to one thread, unless they are so large that two help."""
-    step = _SERIAL // rows.shape[1] ** 2
-    step = step if step >= 8 else len(rows)
-    return (rows[start : start + step] for start in range(0, len(rows), step))
+    return score
 
 
 def _deal(n_images: int, n_folds: int, n_repeats: int, rng: np.random.Generator) -> np.ndarray:

@@ -22,7 +22,8 @@ class Prediction:
     Steiger on pairs, ``rule_p`` (3, n_rules). ``held_out`` chosen minus full R2 on held-out images: value, low, high,
     p; ``held_out_r2`` of chosen and full; ``chosen`` sizes. Bands are 95 %, NaN where any of their draws is
     undefined. ``n_missing`` judgments; ``reliability`` of the judgments, the R2 a perfect model would reach (NaN
-    where single raters are not known).
+    where single raters are not known). ``n_undefined`` (3,): resamples, random orders (most at a size) and splits
+    without a defined value, which are left out.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Prediction:
     chosen: np.ndarray
     n_missing: int
     reliability: float
+    n_undefined: np.ndarray
 
     @property
     def n_features(self) -> int:
@@ -107,17 +109,25 @@ def predict(
     )
     orders = [sparsity.poz_order(poz, rng=rng) for _ in range(n_ties)]
     ties = np.stack([human_curve(embeddings, one, human, sizes, similarity) for one in orders])
-    at = np.searchsorted(sizes, list(rules.values()))
-    steiger = _steiger(embeddings, order, human, sizes[at], similarity)
+    kept = np.array(list(rules.values()))
+    at = np.searchsorted(sizes, np.maximum(kept, sizes[0]))
+
+    def of_rules(values):
+        """Values at the rules' sizes, NaN where a rule keeps no feature."""
+        return np.where(kept > 0, values[..., at], np.nan)
+
+    steiger = np.where(kept > 0, _steiger(embeddings, order, human, sizes[at], similarity), np.nan)
+    both = np.isfinite(nested.held_out - nested.held_out_full)
     return Prediction(
         name, len(embeddings), poz, human_curve(embeddings, order, human, None, similarity), sizes, boot.band,
         boot.difference, boot.difference_band, boot.simultaneous_band, boot.adjusted_p,
         np.stack([ties.min(axis=0), ties.max(axis=0)]), null_sizes, np.quantile(null.null, [0.025, 0.975], axis=0),
-        null.percentile, np.array(list(rules)), sizes[at], boot.difference[at], boot.difference_band[:, at],
-        np.stack([boot.p[at], boot.calibrated_p[at], steiger]),
+        null.percentile, np.array(list(rules)), kept, of_rules(boot.difference), of_rules(boot.difference_band),
+        np.stack([of_rules(boot.p), of_rules(boot.calibrated_p), steiger]),
         np.array([nested.difference, *nested.interval, nested.p]),
-        np.array([np.nanmean(nested.held_out), np.nanmean(nested.held_out_full)]), nested.chosen.ravel(),
+        np.array([nested.held_out[both].mean(), nested.held_out_full[both].mean()]), nested.chosen.ravel(),
         boot.n_missing_pairs, reliability,
+        np.array([boot.n_undefined_resamples, null.n_undefined.max(), nested.n_undefined_splits]),
     )  # fmt: skip
 
 
@@ -126,19 +136,16 @@ def human_curve(
 ) -> np.ndarray:
     """R2 with human similarities at each size (default every one), (n_sizes,); NaN pairs are dropped.
 
-    Sizes at which an image's similarity is undefined are NaN.
+    Sizes at which an image's similarity is undefined are NaN. Raises ValueError for bad embeddings, order, human or
+    sizes.
     """
-    human = np.asarray(human, dtype=np.float64)
-    pairs = rsa.upper_triangle(human) if human.ndim == 2 else human
-    if np.isfinite(pairs).all():
-        return rsa.insertion_curve(embeddings, order, pairs, sizes, similarity).r2
-    judged = np.isfinite(pairs)
+    y, i, j = inference._human_pairs(human, len(embeddings))
     sizes = np.arange(1, embeddings.shape[1] + 1) if sizes is None else sizes
-    r2 = [
-        np.corrcoef(rsa.partial_similarities(embeddings, order, block, similarity)[:, judged], pairs[judged])[-1, :-1]
-        for block in np.array_split(sizes, max(1, len(sizes) // 100))
-    ]
-    return np.concatenate(r2) ** 2
+    n_blocks = 1 if len(y) == inference._n_pairs(len(embeddings)) else max(1, len(sizes) // 100)  # for memory
+    blocks = np.array_split(sizes, n_blocks)
+    return np.concatenate(
+        [inference._order_scorer(embeddings, block, similarity, y, i, j, n_orders=1)(order) for block in blocks]
+    )
 
 
 def _steiger(embeddings, order, human, sizes, similarity) -> np.ndarray:

@@ -32,7 +32,7 @@ class NegativeQuery:
     ranking is turned over, and ``reverse_band``; ``gain`` (R,), the first ranking's area minus each one's,
     ``gain_band`` and two-sided ``p``. ``roc`` (R, 101) hit rate at false alarm rates 0, 0.01, ..., 1 and ``roc_band``
     (2, R, 101); ``pr`` (R, 101) precision at these recalls and ``pr_band``. Of ``n_images``, ``n_wanted`` are not of
-    the category.
+    the category. All are NaN for a ranking without a defined score.
     """
 
     names: tuple[str, ...]
@@ -137,8 +137,14 @@ def roc_area(scores: np.ndarray, wanted: np.ndarray) -> float:
     """Chance that a wanted image scores above another one, ties half: the area under the ROC curve; NaN counts as
     lowest.
 
-    NaN where ``wanted`` (n_images,) bool is all the same.
+    NaN where ``wanted`` (n_images,) bool is all the same, or every score is NaN. Raises ValueError for another
+    ``wanted``.
     """
+    scores, wanted = np.asarray(scores, dtype=np.float64), np.asarray(wanted)
+    if wanted.dtype != bool or wanted.shape != scores.shape:
+        raise ValueError(f"wanted must be {scores.shape} bool, as scores; got {wanted.dtype}, {wanted.shape}.")
+    if np.isnan(scores).all():
+        return float("nan")
     ranks = stats.rankdata(np.where(np.isnan(scores), -np.inf, scores))
     n_wanted, n_other = np.count_nonzero(wanted), np.count_nonzero(~wanted)
     if not n_wanted or not n_other:
@@ -148,7 +154,7 @@ def roc_area(scores: np.ndarray, wanted: np.ndarray) -> float:
 
 def _measures(score: np.ndarray, wanted: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     """Area, average precision, average precision of the reverse, ROC and precision curves, for each row of weights."""
-    score = np.where(np.isnan(score), -np.inf, score)
+    undefined, score = np.isnan(score).all(), np.where(np.isnan(score), -np.inf, score)
     order = np.argsort(-score, kind="stable")
     ranked = score[order]
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # equal scores come together
@@ -156,7 +162,8 @@ def _measures(score: np.ndarray, wanted: np.ndarray, weights: np.ndarray) -> tup
     for some in np.array_split(weights[:, order], max(1, weights.size // 2_000_000)):
         hits, alarms = (np.cumsum(some * kind[order], axis=1)[:, ends] for kind in (wanted, ~wanted))
         parts.append(_from_counts(hits, alarms))
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    measures = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    return tuple(np.full_like(measure, np.nan) for measure in measures) if undefined else measures
 
 
 def _from_counts(hits: np.ndarray, alarms: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -183,6 +190,4 @@ def _band(values: np.ndarray) -> np.ndarray:
 
 def _two_sided(differences: np.ndarray) -> np.ndarray:
     """Two-sided bootstrap p of each row (R, n_resamples) of differences; 1 for a ranking compared with itself."""
-    n = differences.shape[1]
-    tails = np.minimum((differences <= 0).sum(axis=1), (differences >= 0).sum(axis=1))
-    return np.minimum(2 * (1 + tails) / (1 + n), 1)
+    return inference._two_sided_p(differences.T)

@@ -122,11 +122,11 @@ def insertion_curve(
     ModuleNotFoundError : engine "compiled" without numba.
     """
     x, order, sizes = _curve_input(embeddings, order, sizes, similarity, undefined)
-    reference = _checks.reference(reference, len(x))
+    reference = _in_range(_checks.reference(reference, len(x)))
     if _is_compiled(engine, similarity, len(x), len(sizes)):
         return _compiled_curve(x, order, sizes, similarity, undefined, reference, float(reference.mean()), False)
-    centred = reference - reference.mean()
-    return _curve(x[:, order], sizes, similarity, undefined, _pairs_of(centred, len(x)))
+    mean = reference.mean()
+    return _curve(x[:, order], sizes, similarity, undefined, _pairs_of(reference - mean, len(x)), mean)
 
 
 def streamed_curve(
@@ -168,7 +168,7 @@ def streamed_curve(
     def pairs(block, position, inside):
         return (rows[block] @ rows[block.start :].T).ravel()[inside] - mean
 
-    return _curve(x[:, order], sizes, similarity, undefined, pairs)
+    return _curve(x[:, order], sizes, similarity, undefined, pairs, mean)
 
 
 def partial_similarities(
@@ -196,7 +196,13 @@ def _curve_input(embeddings, order, sizes, similarity, undefined) -> tuple[np.nd
     sizes = _checks.sizes(sizes, x.shape[1])
     _checks.choice("similarity", similarity, SIMILARITIES)
     _checks.choice("undefined", undefined, ("nan", "drop"))
-    return x, order, sizes
+    return _in_range(x) if similarity == "euclidean" else x, order, sizes
+
+
+def _in_range(values: np.ndarray) -> np.ndarray:
+    """``values``, divided by the largest where squares of them would be too large or too small: R2 has no unit."""
+    largest = max(values.max(), -values.min())
+    return values if 1e-100 < largest < 1e100 or largest == 0 else values / largest
 
 
 def _reference_rows(embeddings: np.ndarray, n_images: int, similarity: str) -> np.ndarray:
@@ -231,11 +237,13 @@ def _scored(valid: np.ndarray, undefined: str) -> np.ndarray:
     return valid if undefined == "drop" else np.where(valid.all(axis=0), valid, False)
 
 
-def _curve(x: np.ndarray, sizes: np.ndarray, similarity: str, undefined: str, pairs_of: Callable) -> InsertionCurve:
-    """The curve in plain numpy; ``pairs_of`` gives the (centred) reference of a block of rows."""
+def _curve(x, sizes, similarity, undefined, pairs_of: Callable, mean: float) -> InsertionCurve:
+    """The curve in plain numpy; ``pairs_of`` gives the reference of a block of rows, without its ``mean``."""
     valid = ~_undefined(x, sizes, similarity)
     scored = _scored(valid, undefined)
-    r2 = _r_squared(_moments(x, sizes, similarity, pairs_of, scored), similarity)
+    moments = _moments(x, sizes, similarity, pairs_of, scored)
+    moments[2] += mean
+    r2 = _r_squared(moments, similarity)
     r2[scored.sum(axis=0) < 3] = np.nan
     return InsertionCurve(sizes, r2, (~valid).sum(axis=0))
 

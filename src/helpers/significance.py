@@ -31,13 +31,15 @@ class DependentCorrelations:
 @dataclass(frozen=True)
 class TypeOneError:
     """Rejections under no effect: ``tests`` names; ``rate`` (n_tests,) with Clopper-Pearson ``interval`` (n_tests, 2);
-    ``p`` (n_simulations, n_tests) every p value; ``alpha`` the nominal rate."""
+    ``p`` (n_simulations, n_tests) every p value; ``alpha`` the nominal rate; ``n_undefined`` (n_tests,) simulations
+    without a defined p, which do not count."""
 
     tests: tuple[str, ...]
     rate: np.ndarray
     interval: np.ndarray
     p: np.ndarray
     alpha: float
+    n_undefined: np.ndarray
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -125,13 +127,18 @@ def type_one_error(
         models, y, i, j = _no_effect(n_images, weights, image_noise, pair_noise, rng)
         counts = (np.ones((1, n_images)), inference.bootstrap_counts(n_images, n_resamples, rng), 1 - np.eye(n_images))
         observed, resampled, left_out = (-np.diff(inference._weighted_r2(models, y, weight, i, j)) for weight in counts)
+        resampled = resampled[inference._usable(resampled, observed[0])]
         calibrated = inference._calibrated(observed[0], resampled, left_out, 1 - alpha)["calibrated_p"]
         (_, xy, xz), (_, _, yz), _ = np.corrcoef([y, *models])
         contrast = dependent_correlations(xy, xz, yz, len(y))
         p[simulation] = *inference._two_sided_p(resampled), *calibrated, contrast.williams_p, contrast.steiger_p
-    rejected = (p < alpha).sum(axis=0)
-    interval = [stats.binomtest(int(k), n_simulations).proportion_ci(method="exact") for k in rejected]
-    return TypeOneError(_NULL_TESTS, rejected / n_simulations, np.array(interval), p, alpha)
+    rejected, defined = (p < alpha).sum(axis=0), np.isfinite(p).sum(axis=0)
+    interval = [
+        stats.binomtest(int(k), int(n)).proportion_ci(method="exact") if n else (np.nan, np.nan)
+        for k, n in zip(rejected, defined, strict=True)
+    ]
+    rate = rejected / np.where(defined, defined, np.nan)
+    return TypeOneError(_NULL_TESTS, rate, np.array(interval), p, alpha, n_simulations - defined)
 
 
 def _no_effect(n_images, weights, image_noise, pair_noise, rng):
