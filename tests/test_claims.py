@@ -49,6 +49,13 @@ def test_most_means_more_than_half_of_the_tested_rows(values, verdict):
     assert claims.verdict(claim, dict(zip("abc", map(exact, values), strict=True))) == verdict
 
 
+def test_a_claim_whose_rows_are_all_open_is_undecided_and_one_row_that_holds_makes_it_partly_reproduced():
+    claim, wide = {"rows": [ROW, ROW | {"key": "b"}]}, Finding(0.9, 0.1, 1)
+    assert claims.verdict(claim, {"a": wide, "b": wide}) == "undecided"
+    assert claims.verdict(claim, {"a": wide, "b": exact(1)}) == "partly reproduced"
+    assert claims.verdict(claim | {"quantifier": "most"}, {"a": wide, "b": exact(1)}) == "partly reproduced"
+
+
 def test_rows_beyond_the_paper_do_not_count_and_untestable_ones_are_told():
     claim = {"rows": [ROW, ROW | {"key": "b", "beyond": True}, ROW | {"key": "c", "untestable": "not public"}]}
     assert claims.verdict(claim, {"a": exact(1), "b": exact(0)}) == "reproduced where testable"
@@ -105,7 +112,7 @@ def test_page_has_each_claim_and_row_with_a_link_to_its_code():
         for row in claim["rows"]:
             name, place = claims.computed_at(claim, row).split("#")
             assert f"<a href='{name}.html#{place}'>{row['what']}</a>" in html
-    assert "<td>0.62</td><td></td><td>0.62</td><td>holds</td>" in html
+    assert "<td>0.62</td><td></td><td>at least 0.61 and at most 0.63</td><td>0.62</td><td>holds</td>" in html
 
 
 def test_table_has_a_line_per_row_and_refuses_what_no_row_asks_for():

@@ -304,3 +304,12 @@ def test_areas_of_all_rankings_but_the_random_one_are_drawn(rng, ax):
 def test_numbers_and_figures_need_no_torch():
     code = "import sys, helpers.ghosts, helpers.ghost_figures; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_interval_of_a_relative_share_is_that_of_its_count():
+    low, high = ghosts.relative_share_interval(0.5, 0.2, 200)  # 20 of 200 where 40 are expected
+    expected = stats.binomtest(20, 200).proportion_ci(method="exact")
+    assert (low * 0.2, high * 0.2) == pytest.approx((expected.low, expected.high))
+    low, high = ghosts.relative_share_interval(0.0, 0.01, 200)
+    assert low == 0 and high > 1  # none where two are expected says little
+    assert np.isnan(ghosts.relative_share_interval(np.nan, 0.0, 200)).all()

@@ -2,8 +2,8 @@
 
 A row of a claim *holds* when the found value and the whole of its interval satisfy the row's bounds, *fails* when
 none of the interval does, and is *open* otherwise. A claim is reproduced when all its rows hold (more than half of
-them, where it speaks of "most"), not reproduced when all (more than half) fail, and partly reproduced otherwise. Rows
-that were not run, are undefined or go beyond the paper do not count.
+them, where it speaks of "most"), not reproduced when all (more than half) fail, undecided when all are open, and partly
+reproduced otherwise. Rows that were not run, are undefined or go beyond the paper do not count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 
 from helpers.datasets import data_folder
 
-_VERDICTS = {"reproduced": "holds", "not reproduced": "fails"}
+_VERDICTS = {"reproduced": "holds", "not reproduced": "fails", "undecided": "open"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Finding:
 
 def exact(value: float) -> Finding:
     """A value without sampling error."""
-    return Finding(value, value, value)
+    return Finding(*3 * [float(value)])
 
 
 def read(path: Path | None = None) -> dict[str, dict]:
@@ -55,7 +55,7 @@ def row_verdict(row: Mapping, found: Finding | None) -> str:
 
 
 def verdict(claim: Mapping, found: Mapping[str, Finding]) -> str:
-    """One of "reproduced", "partly reproduced", "not reproduced", or "not tested" where no row has a defined value.
+    """One of "reproduced", "partly reproduced", "not reproduced", "undecided", or "not tested" where nothing was found.
 
     Where rows of the claim cannot be tested here, " where testable" is added.
     """
@@ -63,9 +63,9 @@ def verdict(claim: Mapping, found: Mapping[str, Finding]) -> str:
     tested = [row for row in rows if row not in ("not run", "undefined")]
     if not tested:
         return "not tested"
-    needed = 0.5 if claim.get("quantifier") == "most" else 1 - 1e-9
+    needed = dict.fromkeys(_VERDICTS, 0.5 if claim.get("quantifier") == "most" else 1 - 1e-9) | {"undecided": 1 - 1e-9}
     shares = {name: tested.count(verdict) / len(tested) for name, verdict in _VERDICTS.items()}
-    found_in = next((name for name, share in shares.items() if share > needed), "partly reproduced")
+    found_in = next((name for name, share in shares.items() if share > needed[name]), "partly reproduced")
     return found_in + (" where testable" if any("untestable" in row for row in claim["rows"]) else "")
 
 
@@ -116,10 +116,10 @@ def scoreboard(found: Mapping[str, Finding], path: Path | None = None) -> pd.Dat
 
 def page(found: Mapping[str, Finding], path: Path | None = None) -> str:
     """The scoreboard's rows as an HTML table, under a heading per claim; a measure links to the code behind it."""
-    columns = ("the paper says", "their 2022 code", "we find (95 % interval)", "verdict")
+    columns = ("the paper says", "their 2022 code", "the row asks", "we find (95 % interval)", "verdict")
     lines = ["<table class='dataframe scoreboard'>", _cells("th", "measure", *columns)]
     for claim in read(path).values():
-        lines.append(f"<tr><th colspan='5' scope='rowgroup'>{claim['id']}: {verdict(claim, found)}</th></tr>")
+        lines.append(f"<tr><th colspan='6' scope='rowgroup'>{claim['id']}: {verdict(claim, found)}</th></tr>")
         for row in claim["rows"]:
             notebook, _, place = computed_at(claim, row).partition("#")
             line = _line(claim, row, found)
@@ -156,13 +156,17 @@ def _line(claim: Mapping, row: Mapping, found: Mapping[str, Finding]) -> dict[st
     def shown(value) -> str:
         return "" if value is None else value if isinstance(value, str) else format(value, spec)
 
+    bounds = {word: row[key] for key, word in (("at_least", "at least"), ("at_most", "at most")) if key in row}
+    asked = " and ".join(
+        f"{word} {format(bound, spec if spec.endswith('%') else 'g')}" for word, bound in bounds.items()
+    )
     here = row.get("untestable", judged) if judged in ("not run", "undefined") else shown(finding.value)
     if finding and finding.low < finding.high and np.isfinite(finding.high - finding.low):
         here += f" ({shown(finding.low)} to {shown(finding.high)})"
     return {
         "claim": f"{claim['id']}: {verdict(claim, found)}", "measure": row["what"],
-        "the paper says": shown(row["paper"]), "we find (95 % interval)": here, "verdict": judged,
-        "their 2022 code": shown(row.get("authors_2022")),
+        "the paper says": shown(row["paper"]), "the row asks": asked, "we find (95 % interval)": here,
+        "verdict": judged, "their 2022 code": shown(row.get("authors_2022")),
     }  # fmt: skip
 
 

@@ -256,6 +256,19 @@ def relative_share(top: np.ndarray, own: np.ndarray) -> float:
     return float(own[top].mean() / own.mean()) if own.any() else float("nan")
 
 
+def relative_share_interval(relative: float, share: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Clopper-Pearson interval of `relative_share` among ``n`` different images, own ``share`` of all; NaN for none.
+
+    The images are taken as independent draws; those at the top of several components count once.
+    """
+    if np.isnan(relative):
+        return np.nan, np.nan
+    count, tail = relative * share * n, (1 - level) / 2
+    low = stats.beta.ppf(tail, count, n - count + 1) if count > 0 else 0
+    high = stats.beta.isf(tail, count + 1, n - count) if count < n else 1
+    return float(low / share), float(high / share)
+
+
 def component_stability(
     corpus_ghosts: np.ndarray, rng: np.random.Generator, n_components: int = 10, n_splits: int = 20
 ) -> Stability:
@@ -395,7 +408,7 @@ def _one_model(x: np.ndarray, labels: np.ndarray, classes: np.ndarray, defining:
         shares = np.divide(sums, activity, out=np.full(len(classes), np.nan), where=activity > 0)
         response.append(shares if len(ghosts) else np.full(len(classes), np.nan))
         ranked = retrieval.query_scores(own, probe, rng).values()
-        auc.append([retrieval.roc_area(s, probed != name) if np.isfinite(s).any() else np.nan for s in ranked])
+        auc.append([retrieval.roc_area(s, probed != name) for s in ranked])
     return count, int((zeros == n).sum()), expected, response, auc
 
 
