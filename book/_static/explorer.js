@@ -277,8 +277,10 @@
       if (fresh) {
         Object.assign(state, { item: -1, other: -1 });
         at = new Float32Array(2 * n()).fill(NaN);
-        itemBox.replaceChildren(make("option", { value: -1 }, "nothing"),
-          ...scene.labels.map((label, i) => make("option", { value: i }, label)));
+        const options = scene.labels.map((label, i) => make("option", { value: i }, label));
+        const groups = [...new Set(scene.groups)].map((label) =>
+          make("optgroup", { label }, ...options.filter((_, i) => scene.groups[i] === label)));
+        itemBox.replaceChildren(make("option", { value: -1 }, "nothing"), ...(groups.length < n() ? groups : options));
         startMatrix();
       }
       startCurve();

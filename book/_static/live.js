@@ -145,6 +145,7 @@ document.addEventListener("DOMContentLoaded", () => {
         reveal();
       },
       finish(error, time) {
+        cell.failed = Boolean(error);
         if (error && !cell.box) nearest(cell).after((cell.trouble = root));
         if (!root.childElementCount && !cell.box?.querySelector(".cell_output, .live-output")) return;
         reveal();
@@ -201,7 +202,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const root = make("section", "live-bar");
     root.setAttribute("aria-label", "Live code");
     const size = page.bytes ? `${megabytes(page.bytes)} MB, ` : "";
-    root.append(make("p", "live-intro",
+    if (!page.reason) root.append(make("p", "live-intro",
       `Every cell of this page runs in your browser: press Run, change the code, run it again. The first Run loads Python (${size}from this site only).`));
     const buttons = make("div", "live-buttons");
     const run = button("Run all", "Run all cells of this page", () => runTo(cells.length - 1));
@@ -267,10 +268,11 @@ document.addEventListener("DOMContentLoaded", () => {
     const changed = source !== cell.original;
     cell.pre.innerHTML = changed ? coloured(source) : cell.colours;
     cell.undo.disabled = !changed && !cell.box.classList.contains("live-has-output");
-    cells.slice(cell.number).forEach((other) => setRan(other, false));
+    cells.slice(cell.number).forEach((other) => { other.failed = false; setRan(other, false); });
   }
 
   function reset(cell) {
+    cell.failed = false;
     if (busy) return say("A cell is running: stop it first.");
     if (cell.source !== cell.original) change(cell, cell.original);
     cell.box.querySelectorAll(":scope > .live-output").forEach((output) => output.remove());
@@ -303,7 +305,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function note(cell) {
     const live = cell.box.classList.contains("live-has-output");
-    cell.note.textContent = cell.ran ? (live ? "" : "ran") : cell.source !== cell.original ? "changed, not run" : live ? "not run since" : "";
+    cell.note.textContent = cell.ran ? (live ? "" : "ran") : cell.failed ? "stopped with an error" : cell.source !== cell.original ? "changed, not run" : live ? "not run since" : "";
     cell.box.classList.toggle("live-stale", live && !cell.ran);
     if (live) cell.undo.disabled = false;
   }

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
@@ -54,7 +53,7 @@ def table(record: Mapping) -> pd.DataFrame:
 def duration(seconds: float) -> str:
     """Seconds to three significant digits, without an exponent."""
     if seconds < 1e-4:
-        return np.format_float_positional(seconds, precision=3, fractional=False)
+        return "< 0.0001"
     return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:#.3g}".rstrip(".")
 
 
@@ -66,9 +65,10 @@ def costs(n_networks: int, n_layers: int, n_features: int, n_images: int, n_size
     extraction, streaming, units = read("extraction"), read("streaming"), read("units_of_work")
     cores, n_pairs = extraction["machine"]["cores"], n_images * (n_images - 1) / 2
     extract = extraction["vgg19_seconds_per_image"] * cores * n_images
-    measured = streaming["largest_pairs"] * (2 * streaming["n_features"] + 3 * streaming["n_sizes"])
+    # products of the features inserted and, streamed, of as many of the reference, and three sums at each size
+    measured = streaming["largest_pairs"] * (4 * streaming["n_features"] + 3 * streaming["n_sizes"])
     rate = measured / (streaming["largest_seconds"] * streaming["machine"]["cores"])
-    curve = n_pairs * (2 * n_features + 3 * n_sizes) / rate
+    curve = n_pairs * (4 * n_features + 3 * n_sizes) / rate
     layer = n_images * n_features
     all_layers, results = n_networks * n_layers * layer * 4, n_networks * n_layers * n_sizes * 2 * 8
     numbers = {

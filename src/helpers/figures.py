@@ -91,7 +91,7 @@ def _mean_sd(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.nansum(curves, axis=0) / np.where(n, n, np.nan)
         sd = np.sqrt(np.nansum((curves - mean) ** 2, axis=0) / np.where(n > 1, n - 1, np.nan))
-    return mean, np.where(np.isnan(sd), 0, sd)
+    return mean, sd
 
 
 def insertion(ax: Axes, sizes: np.ndarray, curves: dict[str, np.ndarray], title: str = "") -> Axes:
@@ -126,7 +126,10 @@ def silent_nodes(ax: Axes, n_added: np.ndarray, similarities: np.ndarray, pairs:
     """Similarity of each pair (rows of ``similarities``, (n_pairs, n_added)) as silent nodes are added."""
     for values, pair, colour, style in zip(similarities, pairs, PALETTE, ("-", "--", ":"), strict=False):
         ax.plot(n_added, values, color=colour, linestyle=style, linewidth=2, label=pair)
-    ax.set(xlabel="silent nodes added", ylabel="similarity", title=title, xlim=(n_added[0], n_added[-1]))
+    ax.set(xlabel="silent nodes added", ylabel="similarity", title=title)
+    ax.set_xscale("symlog", linthresh=1)
+    ticks = [n for n in (0, 1, 3, 10, 30, 100, 300, 1000) if n <= n_added[-1]]
+    ax.set(xlim=(n_added[0], n_added[-1]), xticks=ticks, xticklabels=map(str, ticks))
     return ax
 
 

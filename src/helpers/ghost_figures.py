@@ -9,7 +9,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from helpers.figures import COLOURS, PALETTE, WIDTH, band, percent
+from helpers.figures import COLOURS, PALETTE, WIDTH, band
 from helpers.ghosts import Enrichment
 from helpers.retrieval import GRID, RANKINGS, NegativeQuery
 
@@ -78,8 +78,7 @@ def components(ax: Axes, explained: np.ndarray, cosine: np.ndarray, shuffled: np
     ax.bar(number, explained, color="0.75", width=0.7, label="variance explained")
     band(ax, number, cosine, COLOURS["lowest"], "agreement of halves", marker="o", markersize=4)
     band(ax, number, shuffled, COLOURS["random"], "features shuffled", linestyle="--")
-    ax.set(xlabel="component", title=title, ylim=(0, 1.02), xticks=number)
-    percent(ax, "y")
+    ax.set(xlabel="component", ylabel="share of variance; cosine", title=title, ylim=(0, 1.02), xticks=number)
     return ax
 
 
