@@ -112,7 +112,7 @@ def test_page_has_each_claim_and_row_with_a_link_to_its_code():
         for row in claim["rows"]:
             name, place = claims.computed_at(claim, row).split("#")
             assert f"<a href='{name}.html#{place}'>{row['what']}</a>" in html
-    assert "<td>0.62</td><td></td><td>at least 0.61 and at most 0.63</td><td>0.62</td><td>holds</td>" in html
+    assert "<td>0.62</td><td></td><td>0.61 to 0.63</td><td>0.62</td><td>holds</td>" in html
 
 
 def test_table_has_a_line_per_row_and_refuses_what_no_row_asks_for():

@@ -156,18 +156,21 @@ def _line(claim: Mapping, row: Mapping, found: Mapping[str, Finding]) -> dict[st
     def shown(value) -> str:
         return "" if value is None else value if isinstance(value, str) else format(value, spec)
 
-    bounds = {word: row[key] for key, word in (("at_least", "at least"), ("at_most", "at most")) if key in row}
-    asked = " and ".join(
-        f"{word} {format(bound, spec if spec.endswith('%') else 'g')}" for word, bound in bounds.items()
-    )
     here = row.get("untestable", judged) if judged in ("not run", "undefined") else shown(finding.value)
     if finding and finding.low < finding.high and np.isfinite(finding.high - finding.low):
         here += f" ({shown(finding.low)} to {shown(finding.high)})"
     return {
         "claim": f"{claim['id']}: {verdict(claim, found)}", "measure": row["what"],
-        "the paper says": shown(row["paper"]), "the row asks": asked, "we find (95 % interval)": here,
+        "the paper says": shown(row["paper"]), "the row asks": _asked(row), "we find (95 % interval)": here,
         "verdict": judged, "their 2022 code": shown(row.get("authors_2022")),
     }  # fmt: skip
+
+
+def _asked(row: Mapping) -> str:
+    """The row's bounds in words."""
+    spec = row["format"] if row["format"].endswith("%") else "g"
+    low, high = (format(row[key], spec) if key in row else "" for key in ("at_least", "at_most"))
+    return f"{low} to {high}" if low and high else f"≥ {low}" if low else f"≤ {high}"
 
 
 def paper_values(ids: list[str], path: Path | None = None) -> dict[str, float | str]:
