@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import _parallel, provenance
+from helpers import parallel, provenance
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -104,7 +104,7 @@ def growth(name: str, values: Sequence[int], make: Callable[[int], Callable[[], 
 
 def machine() -> dict:
     """The machine in words and rates: nothing that names it."""
-    n = _parallel.threads()
+    n = parallel.threads()
     product = {threads: _product_rate(threads) for threads in (1, n)}
     copy = {threads: _copy_rate(threads) for threads in (1, n)}
     return {

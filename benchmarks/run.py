@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from harness import Contender, best, compare, growth, machine, seconds, write
 
-from helpers import cluster, datasets, inference, rsa, sparsity
+from pipeline import cluster
+from helpers import datasets, inference, rsa, sparsity
 
 N_IMAGES, N_FEATURES = 120, 4096
 
@@ -238,7 +239,7 @@ def training(about: dict) -> dict:
     """Training LeNet-5 on CIFAR-10's shipped sample: workers against one single-thread process; a GPU if present."""
     import torch
 
-    from helpers import training as train
+    from pipeline import training as train
 
     images, recipe, n_models = datasets.load_sample("cifar10"), train.Recipe(epochs=12), 4 * about["cores"]
 
@@ -295,7 +296,7 @@ def extraction(about: dict) -> dict:
     """Features of ResNet-18's last node (random weights): batches against a plain loop, image by image."""
     import torch
 
-    from helpers import extraction as extract
+    from pipeline import extraction as extract
 
     torch.set_num_threads(about["cores"])
     model = extract.load_model("resnet18", weights=None)

@@ -11,8 +11,9 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from helpers import cluster, datasets, inference
-from helpers.cluster import Store, Unfinished, Unit, connect, run, units
+from pipeline import cluster
+from helpers import datasets, inference
+from pipeline.cluster import Store, Unfinished, Unit, connect, run, units
 
 
 def draw(seed, block, journal="", free=0):
@@ -366,7 +367,7 @@ def test_shards_of_images_are_the_whole(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_training_unit_is_the_training(tmp_path):
     pytest.importorskip("torch")
-    from helpers import training
+    from pipeline import training
 
     result = run([Unit(cluster.train_unit, {"dataset": "mnist", "seed": 2, "epochs": 1})], Store(tmp_path)).results[0]
     images = datasets.load_sample("mnist")

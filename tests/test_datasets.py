@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from helpers import datasets, torchvision_cpu
+from helpers import datasets
+from pipeline import torchvision_cpu
 
 NAMES = sorted(datasets.CLASSES)
 SHIPPED = [

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import pdist, squareform
 
 import explorer_data
-from helpers import explorer, rsa, sparsity
+import explorer
+from helpers import rsa, sparsity
 
 SHARES = np.arange(1, 31) / 30
 points_in_the_plane = arrays(float, (7, 2), elements=st.floats(-10, 10))
@@ -84,7 +85,7 @@ def test_sizes_of_the_networks_differ_from_each_other(name):
 
 
 def test_92_objects_predict_the_judgments_as_in_section_2():
-    from helpers import judgments
+    from pipeline import judgments
 
     scene = explorer.load("objects92")
     walk = explorer.walk(scene, "lowest", np.random.default_rng(0), shares=np.array([0.1, 1.0]))

@@ -9,8 +9,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 from torch import nn
 
-from helpers import datasets, extraction
-from helpers.torchvision_cpu import import_torchvision
+from helpers import datasets
+from pipeline import extraction
+from pipeline.torchvision_cpu import import_torchvision
 
 SMALL = extraction.Preprocessing(resize=32, crop=32)
 

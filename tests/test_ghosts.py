@@ -6,7 +6,8 @@ import pytest
 from matplotlib import pyplot as plt
 from scipy import linalg, stats
 
-from helpers import datasets, ghost_figures, ghosts, judgments
+from helpers import datasets, ghost_figures, ghosts
+from pipeline import judgments
 from helpers.ghosts import component_stability, ghost_scores, label_enrichment, top_images
 from helpers.retrieval import RANKINGS, negative_query
 from helpers.sparsity import ghost_features

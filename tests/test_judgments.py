@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
-from helpers import datasets, judgments, rsa, sparsity
+from helpers import datasets, rsa, sparsity
+from pipeline import judgments
 
 NAMES = ["ackee2", "ackee10", "plum1", "kiwi5"]
 """Not in alphabetical order."""

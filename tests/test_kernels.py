@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import reference as slow
-from helpers import _parallel, rsa
+from helpers import parallel, rsa
 from helpers.rsa import insertion_curve, similarity_matrix, streamed_curve, upper_triangle
 from helpers.sparsity import percentage_of_zeros, poz_order
 
@@ -204,18 +204,18 @@ def test_number_of_threads_is_checked(monkeypatch):
     for wrong in ("0", "two", "-1"):
         monkeypatch.setenv("HELPERS_THREADS", wrong)
         with pytest.raises(ValueError, match=f"HELPERS_THREADS must be.*{wrong}"):
-            _parallel.threads()
+            parallel.threads()
     monkeypatch.setenv("HELPERS_THREADS", "3")
-    assert _parallel.threads() == 3 and _parallel.ordered_map(lambda i: i * i, range(9)) == [i * i for i in range(9)]
+    assert parallel.threads() == 3 and parallel.ordered_map(lambda i: i * i, range(9)) == [i * i for i in range(9)]
 
 
 @undefined_rules
 @pytest.mark.parametrize("streamed", [False, True])
 def test_where_tiles_share_their_columns_nothing_is_lost(rng, streamed, undefined):
-    """More images than `helpers._kernels._MANY`, not a whole number of tiles, some of them silent at first."""
-    from helpers import _kernels
+    """More images than `kernels.curves._MANY`, not a whole number of tiles, some of them silent at first."""
+    from kernels import curves
 
-    n = _kernels._MANY + 87
+    n = curves._MANY + 87
     x = rng.random((n, 6))
     x[::50, :4] = 0
     x[::50, 4:] += 1

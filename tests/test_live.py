@@ -14,10 +14,10 @@ from threading import Thread
 import pytest
 from PIL import Image
 
-import build_live
-import fetch_live
+import live as build_live
+import live_fetch as fetch_live
 import serve
-from helpers import live
+import live_runner as live
 from notebook_text import parameters_of
 
 ROOT = Path(__file__).parents[1]

@@ -4,7 +4,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from helpers import datasets, training  # noqa: E402
-from helpers.training import Recipe  # noqa: E402
+from pipeline.training import Recipe  # noqa: E402
 
 TINY = Recipe(epochs=1, batch_size=50)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers import _checks
+from helpers import checks
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def spearman_brown(r: np.ndarray, factor: float = 2.0) -> np.ndarray:
     ------
     ValueError : r outside [-1, 1]; factor not positive.
     """
-    r = _checks.correlations("r", r)
+    r = checks.correlations("r", r)
     if not factor > 0:
         raise ValueError(f"factor must be positive; got {factor!r}.")
     length = 1 + (factor - 1) * r
@@ -103,7 +103,7 @@ def split_half_reliability(subject_rdms: np.ndarray, n_splits: int = 1000, *, rn
     ------
     ValueError : as `noise_ceiling`; n_splits.
     """
-    _checks.at_least("n_splits", n_splits, 1)
+    checks.at_least("n_splits", n_splits, 1)
     subjects, n_missing = _subjects(subject_rdms)
     n, half = len(subjects), len(subjects) // 2
     dealt = rng.permuted(np.tile(np.arange(n), (n_splits, 1)), axis=1)

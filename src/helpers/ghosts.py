@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import linalg, optimize, sparse, stats
 
-from helpers import _checks, retrieval, significance, sparsity
+from helpers import checks, retrieval, significance, sparsity
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ CIFAR10_OWN = {
 
 # -------------------------------------------------------------------------------------------------- counting of ghosts
 def kinds92(objects) -> dict[str, np.ndarray]:
-    """The 92 objects (`helpers.judgments.Objects92`) as four kinds without overlap; (92,) bool each."""
+    """The 92 objects (`pipeline.judgments.Objects92`) as four kinds without overlap; (92,) bool each."""
     person, animal = objects.human, objects.animal & ~objects.human
     rest = ~person & ~animal
     return {
@@ -124,7 +124,7 @@ def ghost_counts(
     ------
     ValueError : bad embeddings; members of another shape or type, or an empty set.
     """
-    x = _checks.embeddings(embeddings, post_relu=True)
+    x = checks.embeddings(embeddings, post_relu=True)
     members = np.asarray(members)
     if members.ndim != 2 or members.shape[1] != len(x) or members.dtype != bool or not members.any(axis=1).all():
         raise ValueError(
@@ -297,7 +297,7 @@ def _corpus(values: np.ndarray, n_components: int, min_images: int = 2) -> np.nd
         raise ValueError(f"n_components must be at least 1; got {n_components}.")
     if np.ndim(values) == 2 and np.shape(values)[1] == 0:
         raise ValueError("corpus_ghosts must have a ghost or more; the category has none: nothing to decompose.")
-    return _checks.embeddings(values, post_relu=True, min_images=min_images)
+    return checks.embeddings(values, post_relu=True, min_images=min_images)
 
 
 def _decompose(x: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from helpers import _checks, _parallel, rsa
+from helpers import checks, parallel, rsa
 
 _ROWS, _COLUMNS = 256, 256  # resamples and sizes worked on at a time: 256 x 7140 pair weights are 15 MB
 _ROUNDING = 1e-12  # a difference of two R2 below this is rounding
@@ -97,8 +97,8 @@ class NestedChoice:
 # ---------------------------------------------------------------------------------------------------- sizes and rules
 def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:
     """At most ``n_sizes`` evenly spaced, increasing sizes that end with all ``n_features``: (n_sizes,) int."""
-    _checks.at_least("n_features", n_features, 1)
-    _checks.at_least("n_sizes", n_sizes, 1)
+    checks.at_least("n_features", n_features, 1)
+    checks.at_least("n_sizes", n_sizes, 1)
     return np.unique(np.ceil(np.arange(1, n_sizes + 1) * n_features / n_sizes).astype(int))
 
 
@@ -203,8 +203,8 @@ def bootstrap_curve(
     ------
     ValueError : bad embeddings, order, human, sizes, similarity, n_resamples or level; full embedding undefined.
     """
-    _checks.fraction("level", level)
-    _checks.at_least("n_resamples", n_resamples, 2)
+    checks.fraction("level", level)
+    checks.at_least("n_resamples", n_resamples, 2)
     x, similarities, sizes, y, i, j = _scored(embeddings, order, human, sizes, similarity)
     everyone = np.ones((1, len(x)))
     observed = _weighted_r2(similarities, y, everyone, i, j)[0]
@@ -262,15 +262,15 @@ def random_order_null(
     ------
     ValueError : bad embeddings, human, order, sizes, n_orders or similarity.
     """
-    _checks.at_least("n_orders", n_orders, 1)
-    x = _checks.embeddings(embeddings, min_images=4)
-    order = _checks.order(order, x.shape[1])
-    sizes = _checks.sizes(spaced_sizes(x.shape[1], 100) if sizes is None else sizes, x.shape[1])
-    _checks.choice("similarity", similarity, rsa.SIMILARITIES)
+    checks.at_least("n_orders", n_orders, 1)
+    x = checks.embeddings(embeddings, min_images=4)
+    order = checks.order(order, x.shape[1])
+    sizes = checks.sizes(spaced_sizes(x.shape[1], 100) if sizes is None else sizes, x.shape[1])
+    checks.choice("similarity", similarity, rsa.SIMILARITIES)
     y, i, j = _human_pairs(human, len(x))
     score = _order_scorer(x, sizes, similarity, y, i, j, n_orders)
     orders = [order, *(rng.permutation(x.shape[1]) for _ in range(n_orders))]
-    scores = np.stack(_parallel.ordered_map(score, orders))
+    scores = np.stack(parallel.ordered_map(score, orders))
     r2, null = scores[0], scores[1:]
     above, below = (null > r2 + 1e-9).sum(axis=0), (null < r2 - 1e-9).sum(axis=0)
     n = np.isfinite(null).sum(axis=0)
@@ -322,9 +322,9 @@ def nested_choice(
     ------
     ValueError : as `bootstrap_curve`; n_folds or n_repeats; no candidate size is defined.
     """
-    _checks.fraction("level", level)
-    _checks.at_least("n_repeats", n_repeats, 1)
-    x = _checks.embeddings(embeddings, min_images=8)
+    checks.fraction("level", level)
+    checks.at_least("n_repeats", n_repeats, 1)
+    x = checks.embeddings(embeddings, min_images=8)
     if not 2 <= n_folds <= len(x) // 4:
         raise ValueError(
             f"n_folds must lie in 2..{len(x) // 4}, so that each holds 4 of {len(x)} images; got {n_folds}."
@@ -352,8 +352,8 @@ def _human_pairs(human: np.ndarray, n_images: int) -> tuple[np.ndarray, np.ndarr
     human = np.asarray(human, dtype=np.float64)
     missing = np.isnan(human)
     try:
-        y = _checks.reference(np.where(missing, 0, human), n_images)
-        there = _checks.reference(missing, n_images) == 0
+        y = checks.reference(np.where(missing, 0, human), n_images)
+        there = checks.reference(missing, n_images) == 0
     except ValueError as error:
         raise ValueError(str(error).replace("reference", "human")) from None
     i, j = (index[there] for index in np.triu_indices(n_images, 1))
@@ -366,8 +366,8 @@ def _human_pairs(human: np.ndarray, n_images: int) -> tuple[np.ndarray, np.ndarr
 
 def _scored(embeddings, order, human, sizes, similarity):
     """Embeddings, similarities (n_sizes + 1, n_pairs) with the full embedding last, sizes likewise, judgments, i, j."""
-    x = _checks.embeddings(embeddings, min_images=4)
-    sizes = _checks.sizes(spaced_sizes(x.shape[1]) if sizes is None else sizes, x.shape[1])
+    x = checks.embeddings(embeddings, min_images=4)
+    sizes = checks.sizes(spaced_sizes(x.shape[1]) if sizes is None else sizes, x.shape[1])
     y, i, j = _human_pairs(human, len(x))
     computed = sizes if sizes[-1] == x.shape[1] else np.append(sizes, x.shape[1])
     similarities = rsa.partial_similarities(x, order, computed, similarity)
@@ -413,7 +413,7 @@ def _weighted_r2(
             variances = _variance(square, mean) * _variance(y_square, y_mean)
             out[first : first + _ROWS, columns] = ((product - mean * y_mean) ** 2 / variances).T
 
-        _parallel.ordered_map(score, range(0, counts.shape[1], _ROWS))
+        parallel.ordered_map(score, range(0, counts.shape[1], _ROWS))
     return np.minimum(out, 1, out=out)
 
 

@@ -1,6 +1,6 @@
 """The LeNet-5 ensembles as the analyses see them: activations of the penultimate layer over test images.
 
-Where torch is installed they are computed from the networks (`helpers.training`). Where it is not, as in a browser,
+Where torch is installed they are computed from the networks (`pipeline.training`). Where it is not, as in a browser,
 they are read from files that are written with the book (`export`), and are the same to the last bit.
 """
 
@@ -58,7 +58,7 @@ def load(
     ----------
     dataset : "mnist" or "cifar10".
     variant : "" for the fifty models; "_lr0.001" or "_lr0.004" for the few CIFAR-10 models with another learning rate.
-    train, epochs, device : train them now, as `helpers.training.ensemble`.
+    train, epochs, device : train them now, as `pipeline.training.ensemble`.
     data : "shipped" or "full": which test images.
 
     Raises
@@ -96,7 +96,7 @@ def export(folder: Path, dataset: str, n_models: int, variant: str = "") -> list
 
 # ------------------------------------------------------------------------------------------------------------ internals
 def _computed(dataset, n_models, variant, train, epochs, data, device) -> Lenets:
-    from helpers import training
+    from pipeline import training
 
     images = datasets.load(dataset) if data == "full" else datasets.load_sample(dataset)
     if variant:

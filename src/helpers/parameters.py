@@ -59,7 +59,7 @@ def one_of(*values: str) -> Rule:
 
 
 def scheduler() -> Rule:
-    """Where workers are, for `helpers.cluster.connect`."""
+    """Where workers are, for `pipeline.cluster.connect`."""
     return Rule(
         str,
         pattern=r"local|slurm|pbs|kubernetes|(tcp|tls)://[^\s/]+:[0-9]+",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from helpers import _checks, inference, sparsity
+from helpers import checks, inference, sparsity
 
 RANKINGS = (
     "ghosts", "ghosts, share of activity", "distance from the mean", "distance, lowest-PoZ fifth",
@@ -67,7 +67,7 @@ def query_scores(category: np.ndarray, corpus: np.ndarray, rng: np.random.Genera
     NaN where a score is undefined (no ghosts, a constant embedding); `negative_query` ranks such images last.
     Raises ValueError for bad embeddings or different numbers of features.
     """
-    category, corpus = (_checks.embeddings(x, post_relu=True) for x in (category, corpus))
+    category, corpus = (checks.embeddings(x, post_relu=True) for x in (category, corpus))
     if category.shape[1] != corpus.shape[1]:
         raise ValueError(f"corpus must have the category's {category.shape[1]} features; got {corpus.shape[1]}.")
     poz = sparsity.percentage_of_zeros(category)

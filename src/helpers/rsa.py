@@ -23,7 +23,7 @@ from scipy.linalg import blas
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
-from helpers import _checks, _parallel
+from helpers import checks, parallel
 
 SIMILARITIES = ("pearson", "pearson_squared", "spearman", "cosine", "euclidean")
 _BLOCK = 2**17  # entries of a similarity matrix worked on at a time: 1 MB stays in a core's cache
@@ -77,8 +77,8 @@ def similarity_matrix(embeddings: np.ndarray, method: str = "pearson") -> np.nda
     ------
     ValueError : embeddings of another shape or not finite; unknown method.
     """
-    x = _checks.embeddings(embeddings)
-    _checks.choice("method", method, SIMILARITIES)
+    x = checks.embeddings(embeddings)
+    checks.choice("method", method, SIMILARITIES)
     if method == "euclidean":
         return -cdist(x, x)
     x = _unit_rows(rankdata(x, axis=1) if method == "spearman" else x, centre=method != "cosine")
@@ -122,7 +122,7 @@ def insertion_curve(
     ModuleNotFoundError : engine "compiled" without numba.
     """
     x, order, sizes = _curve_input(embeddings, order, sizes, similarity, undefined)
-    reference = _in_range(_checks.reference(reference, len(x)))
+    reference = _in_range(checks.reference(reference, len(x)))
     if _is_compiled(engine, similarity, len(x), len(sizes)):
         return _compiled_curve(x, order, sizes, similarity, undefined, reference, float(reference.mean()), False)
     mean = reference.mean()
@@ -159,7 +159,7 @@ def streamed_curve(
     ValueError : as `insertion_curve`; an image whose reference similarity is undefined.
     """
     x, order, sizes = _curve_input(embeddings, order, sizes, similarity, undefined)
-    _checks.choice("reference_similarity", reference_similarity, ("pearson", "cosine"))
+    checks.choice("reference_similarity", reference_similarity, ("pearson", "cosine"))
     rows = _reference_rows(reference_embeddings, len(x), reference_similarity)
     mean = float((np.square(rows.sum(axis=0)).sum() - len(x)) / (len(x) * (len(x) - 1)))
     if _is_compiled(engine, similarity, len(x), len(sizes)):
@@ -178,10 +178,10 @@ def partial_similarities(
 
     Arguments and errors as `insertion_curve`.
     """
-    x = _checks.embeddings(embeddings, min_images=3)
-    x = x[:, _checks.order(order, x.shape[1])]
-    sizes = _checks.sizes(sizes, x.shape[1])
-    _checks.choice("similarity", similarity, SIMILARITIES)
+    x = checks.embeddings(embeddings, min_images=3)
+    x = x[:, checks.order(order, x.shape[1])]
+    sizes = checks.sizes(sizes, x.shape[1])
+    checks.choice("similarity", similarity, SIMILARITIES)
     i, j = np.triu_indices(len(x), 1)
     pairs = np.stack([block[i, j] for block in _partial_blocks(x, sizes, similarity, slice(0, len(x)))])
     missing = _undefined(x, sizes, similarity).T
@@ -191,11 +191,11 @@ def partial_similarities(
 
 # ------------------------------------------------------------------------------------------------------------ internals
 def _curve_input(embeddings, order, sizes, similarity, undefined) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    x = _checks.embeddings(embeddings, min_images=3)
-    order = _checks.order(order, x.shape[1])
-    sizes = _checks.sizes(sizes, x.shape[1])
-    _checks.choice("similarity", similarity, SIMILARITIES)
-    _checks.choice("undefined", undefined, ("nan", "drop"))
+    x = checks.embeddings(embeddings, min_images=3)
+    order = checks.order(order, x.shape[1])
+    sizes = checks.sizes(sizes, x.shape[1])
+    checks.choice("similarity", similarity, SIMILARITIES)
+    checks.choice("undefined", undefined, ("nan", "drop"))
     return _in_range(x) if similarity == "euclidean" else x, order, sizes
 
 
@@ -207,7 +207,7 @@ def _in_range(values: np.ndarray) -> np.ndarray:
 
 def _reference_rows(embeddings: np.ndarray, n_images: int, similarity: str) -> np.ndarray:
     """Rows of length 1 whose products are the reference, (n_images, n_reference_features)."""
-    rows = _checks.embeddings(embeddings)
+    rows = checks.embeddings(embeddings)
     if len(rows) != n_images:
         raise ValueError(f"reference_embeddings must hold the {n_images} images of embeddings; got {len(rows)}.")
     rows = _unit_rows(rows, centre=similarity == "pearson")
@@ -221,7 +221,7 @@ def _reference_rows(embeddings: np.ndarray, n_images: int, similarity: str) -> n
 
 def _is_compiled(engine: str, similarity: str, n_images: int, n_sizes: int) -> bool:
     """Is the compiled kernel to be used? Raises where it is asked for and cannot be."""
-    _checks.choice("engine", engine, ENGINES)
+    checks.choice("engine", engine, ENGINES)
     possible = similarity in ("pearson", "cosine")
     if engine == "compiled" and not possible:
         raise ValueError(f"engine 'compiled' must have similarity pearson or cosine; got {similarity!r}. Use 'numpy'.")
@@ -249,17 +249,17 @@ def _curve(x, sizes, similarity, undefined, pairs_of: Callable, mean: float) -> 
 
 
 def _compiled_curve(x, order, sizes, similarity, undefined, reference, mean, streamed) -> InsertionCurve:
-    """The same curve by the compiled kernel; ``reference`` and ``streamed`` as `helpers._kernels.moments`."""
-    from helpers import _kernels
+    """The same curve by the compiled kernel; ``reference`` and ``streamed`` as `kernels.curves.moments`."""
+    from kernels import curves
 
-    prepared = _kernels.prepare(x, order, sizes, similarity == "pearson")
+    prepared = curves.prepare(x, order, sizes, similarity == "pearson")
     n_defined = np.searchsorted(np.sort(prepared[2]), sizes, side="right")
-    some = _kernels.DEFINED if undefined == "drop" else _kernels.NONE
-    state = np.where(n_defined == len(x), _kernels.ALL, np.where(n_defined >= 3, some, _kernels.NONE))
+    some = curves.DEFINED if undefined == "drop" else curves.NONE
+    state = np.where(n_defined == len(x), curves.ALL, np.where(n_defined >= 3, some, curves.NONE))
     centre, offset, out = _guess(prepared, sizes, state), np.zeros(len(sizes)), np.zeros((6, len(sizes)))
-    again, partly = np.arange(len(sizes)), state != _kernels.ALL
+    again, partly = np.arange(len(sizes)), state != curves.ALL
     for _ in range(3):  # sums about a poor centre are taken again about the mean they gave
-        sums = _kernels.moments(
+        sums = curves.moments(
             _at(prepared, again), sizes[again], state[again], centre[again], offset[again], reference, mean, streamed
         )  # fmt: skip
         out[:, again] = _about_means(sums, centre[again], mean + offset[again])
@@ -269,22 +269,22 @@ def _compiled_curve(x, order, sizes, similarity, undefined, reference, mean, str
         if not len(again := again[poor]):
             break
     r2 = _r_squared(out, similarity)
-    r2[state == _kernels.NONE] = np.nan
+    r2[state == curves.NONE] = np.nan
     return InsertionCurve(sizes, r2, len(x) - n_defined)
 
 
 def _guess(prepared, sizes: np.ndarray, state: np.ndarray) -> np.ndarray:
     """(n_sizes,): mean similarity among some 16 of the images at some of the sizes, and between those on a line."""
-    from helpers import _kernels
+    from kernels import curves
 
     at = np.unique(np.linspace(0, len(sizes) - 1, 100).astype(int))
     chosen = np.arange(0, len(prepared[2]), max(1, len(prepared[2]) // 15))
-    padded = np.append(chosen, np.full(-len(chosen) % _kernels.ROWS, prepared[0].shape[1] - 1))
+    padded = np.append(chosen, np.full(-len(chosen) % curves.ROWS, prepared[0].shape[1] - 1))
     d, inverse, defined_from = _at(prepared, at)
     some = np.ascontiguousarray(d[:, padded]), np.ascontiguousarray(inverse[:, padded]), defined_from[chosen]
     none, zero = np.zeros(len(chosen) * (len(chosen) - 1) // 2), np.zeros(len(at))
-    with _parallel.one_thread():  # too little to share
-        sums = _kernels.moments(some, sizes[at], state[at], zero, zero, none, 0.0, False)
+    with parallel.one_thread():  # too little to share
+        sums = curves.moments(some, sizes[at], state[at], zero, zero, none, 0.0, False)
     with np.errstate(divide="ignore", invalid="ignore"):
         means = np.nan_to_num(sums[1] / sums[0], nan=0.0, posinf=0.0, neginf=0.0)
     return np.interp(sizes, sizes[at], means)
@@ -297,7 +297,7 @@ def _at(prepared, rows: np.ndarray):
 
 
 def _about_means(sums: np.ndarray, centre: np.ndarray, reference_centre: np.ndarray) -> np.ndarray:
-    """Moments as `_moments` gives them from `helpers._kernels.moments`: sums about two centres."""
+    """Moments as `_moments` gives them from `kernels.curves.moments`: sums about two centres."""
     n, s, q, c, y, yy = sums
     shift, y_shift = s / np.maximum(n, 1), y / np.maximum(n, 1)
     return np.stack(
@@ -401,7 +401,7 @@ def _moments(x: np.ndarray, sizes: np.ndarray, similarity: str, pairs_of: Callab
         return np.stack([_block_moments(block, pairs, target, rows, keep) for block, keep in blocks], axis=1)
 
     blocks = list(zip(_row_blocks(len(x)), starts, strict=False))
-    return functools.reduce(_merge, _parallel.ordered_map(part, blocks), np.zeros((6, len(sizes))))
+    return functools.reduce(_merge, parallel.ordered_map(part, blocks), np.zeros((6, len(sizes))))
 
 
 def _n_pairs_in(rows: slice, n_images: int) -> int:

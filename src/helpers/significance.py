@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from helpers import _checks, inference, rsa
+from helpers import checks, inference, rsa
 
 _LATENTS = 8  # per a, b, c in the simulation under no effect
 _NULL_TESTS = ("stimulus bootstrap", "stimulus bootstrap, calibrated", "Williams, on pairs", "Steiger, on pairs")
@@ -69,9 +69,9 @@ def dependent_correlations(r_xy: np.ndarray, r_xz: np.ndarray, r_yz: np.ndarray,
     ------
     ValueError : a correlation outside [-1, 1]; n < 4.
     """
-    _checks.at_least("n", n, 4)
+    checks.at_least("n", n, 4)
     named = {"r_xy": r_xy, "r_xz": r_xz, "r_yz": r_yz}
-    xy, xz, yz = np.broadcast_arrays(*(_checks.correlations(name, r) for name, r in named.items()))
+    xy, xz, yz = np.broadcast_arrays(*(checks.correlations(name, r) for name, r in named.items()))
     mean = (xy + xz) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         determinant = 1 - xy**2 - xz**2 - yz**2 + 2 * xy * xz * yz
@@ -119,8 +119,8 @@ def type_one_error(
     minima = {"n_simulations": 1, "n_images": 8, "n_features": 16, "n_resamples": 2, "image_noise": 0, "pair_noise": 0}
     given = (n_simulations, n_images, n_features, n_resamples, image_noise, pair_noise)
     for (name, minimum), value in zip(minima.items(), given, strict=True):
-        _checks.at_least(name, value, minimum)
-    _checks.fraction("alpha", alpha)
+        checks.at_least(name, value, minimum)
+    checks.fraction("alpha", alpha)
     weights = rng.normal(size=(2, _LATENTS, n_features // 2))
     p = np.empty((n_simulations, len(_NULL_TESTS)))
     for simulation in range(n_simulations):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers import _checks
+from helpers import checks
 
 
 def percentage_of_zeros(embeddings: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def percentage_of_zeros(embeddings: np.ndarray) -> np.ndarray:
     ------
     ValueError : embeddings of another shape, not finite, or negative (not post-ReLU).
     """
-    return (_checks.embeddings(embeddings, post_relu=True) == 0).mean(axis=0)
+    return (checks.embeddings(embeddings, post_relu=True) == 0).mean(axis=0)
 
 
 def poz_order(poz: np.ndarray, highest_first: bool = False, rng: np.random.Generator | None = None) -> np.ndarray:

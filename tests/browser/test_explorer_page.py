@@ -9,7 +9,7 @@ from scipy.spatial.distance import squareform
 
 import browser as tools
 import explorer_data
-from helpers import explorer
+import explorer
 
 PAGE, DATA = "book/explorer.html", tools.HTML / "explorer"
 LAST = len(explorer.SHARES) - 1

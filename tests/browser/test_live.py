@@ -227,7 +227,7 @@ def test_where_the_files_of_python_are_missing_the_page_says_so(chromium, copy):
 
 
 def test_a_book_built_without_python_says_so(chromium, copy):
-    import build_live
+    import live as build_live
 
     path = copy / FIRST
     page_text = build_live.with_cells(

@@ -1,7 +1,7 @@
 """Train ensembles of LeNet-5: one seed, one model; resumable; the same models whatever the number of workers.
 
 On a CPU the shape is one process per model with one thread each; on a GPU the models of an ensemble train as one batch
-(`torch.func.vmap` over stacked parameters). Command line: ``python -m helpers.training --help``.
+(`torch.func.vmap` over stacked parameters). Command line: ``python -m pipeline.training --help``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from helpers import datasets, networks, provenance
+from helpers import datasets, provenance
+from pipeline import networks
 
 
 @dataclass(frozen=True)
@@ -256,9 +257,9 @@ def ensemble_embeddings(ensemble: Ensemble, images: np.ndarray, n_threads: int =
 
 # -------------------------------------------------------------------------------------------------------- command line
 def main(argv: list[str] | None = None) -> None:
-    """Train, pack and register an ensemble; see ``python -m helpers.training --help``."""
+    """Train, pack and register an ensemble; see ``python -m pipeline.training --help``."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="python -m helpers.training", description="Train an ensemble of LeNet-5.")
+    parser = argparse.ArgumentParser(prog="python -m pipeline.training", description="Train an ensemble of LeNet-5.")
     parser.add_argument("dataset", choices=sorted(RECIPES))
     parser.add_argument("--models", type=int, default=50, help="number of models, seeds 0, 1, ... (default 50)")
     parser.add_argument("--epochs", type=int, help="default: that of the recipe")
@@ -274,7 +275,7 @@ def main(argv: list[str] | None = None) -> None:
     recipe = replace(RECIPES[name], **changes)
     folder = options.folder or datasets.cache_folder() / "models"
     paths = train_ensemble(name, range(options.models), folder, recipe, options.data, options.workers, options.device)
-    command = "python -m helpers.training " + " ".join(argv)
+    command = "python -m pipeline.training " + " ".join(argv)
     origin = {
         "recipe": asdict(recipe), "command": command, "versions": provenance.versions("torch", "numpy"),
         "machine": provenance.machine(), "training_images": provenance.sha256(_images(name, options.data).x_train),

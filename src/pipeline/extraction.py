@@ -20,8 +20,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import nn
 
-from helpers import _checks, datasets
-from helpers.torchvision_cpu import import_torchvision
+from helpers import checks, datasets
+from pipeline.torchvision_cpu import import_torchvision
 
 FC7 = {"vgg16": "classifier.4", "vgg19": "classifier.4"}
 """The 4096 nodes after the ReLU of the second fully connected layer (``classifier.3`` is that layer)."""
@@ -88,7 +88,7 @@ def vgg_convolutions(
     (out,), from the first layer to the last. ``bgr``: the kernels expect blue, green, red; the first is turned over, so
     that the model takes red, green, blue. Raises ValueError for another name, number or shape of weights.
     """
-    _checks.choice("name", name, POOL5)
+    checks.choice("name", name, POOL5)
     with torch.device("meta"):  # allocates nothing: the weights given take the parameters' place
         features = import_torchvision().models.get_model(name, weights=None, init_weights=False).features
     layers = [key for key, layer in features.named_children() if isinstance(layer, nn.Conv2d)]
@@ -199,7 +199,7 @@ def embed(
     ------
     ValueError : no such node (the close ones are named), a negative or undefined activation, bad images, precision.
     """
-    _checks.choice("precision", precision, ("float32", "mixed"))
+    checks.choice("precision", precision, ("float32", "mixed"))
     extractor = _extractor(model, node)
     if not len(images):
         raise ValueError("images must be one or more; got none.")
@@ -285,7 +285,7 @@ def _steps(p: Preprocessing):
     import_torchvision()
     from torchvision import transforms
 
-    _checks.choice("interpolation", p.interpolation, ("bilinear", "bicubic"))
+    checks.choice("interpolation", p.interpolation, ("bilinear", "bicubic"))
     how = transforms.InterpolationMode(p.interpolation)
     resize = [transforms.Resize(p.resize, interpolation=how)] if p.resize else []
     crop = [transforms.CenterCrop(p.crop)] if p.crop else []
@@ -324,7 +324,7 @@ def _post_relu(features: np.ndarray, node: str, start: int) -> np.ndarray:
         row, column = np.argwhere(~good)[0]
         raise ValueError(
             f"node {node!r} is not post-ReLU: feature {column} of image {start + row} is {features[row, column]:g}. "
-            "Take the output of the ReLU after it (helpers.extraction.node_names lists the nodes)."
+            "Take the output of the ReLU after it (pipeline.extraction.node_names lists the nodes)."
         )
     return features
 

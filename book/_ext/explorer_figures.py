@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.spatial.distance import squareform
 
-from helpers.explorer import Scene, Walk
+from explorer import Scene, Walk
 from helpers.figures import PALETTE, WIDTH
 
 MARKERS = "osD^vPX*<>"

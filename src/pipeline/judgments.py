@@ -14,7 +14,7 @@ images each) are not shipped. `load_peterson` reads them from a folder::
             images/                     ackee2.png, ...
         ...                             any of the six sets
         datasets_peterson.pkl           matrices of the sets that have none in their own folder
-        vgg19_conv_bgr.safetensors      weights for pool5 (helpers.extraction.vgg19_conv)
+        vgg19_conv_bgr.safetensors      weights for pool5 (pipeline.extraction.vgg19_conv)
 
 How to get each part:
 
@@ -26,7 +26,7 @@ How to get each part:
   An .npz file with ``<set>_similarity`` and ``<set>_fnames`` will do as well.
 * Images of animals, fruits and vegetables: in the same repositories. Those of automobiles, furniture and various are
   not public: ask the authors.
-* Weights: torchvision fetches its VGG-19 itself (`helpers.extraction.load_model`). For pool5 with the VGG team's
+* Weights: torchvision fetches its VGG-19 itself (`pipeline.extraction.load_model`). For pool5 with the VGG team's
   weights, rename the arrays of the 16 convolutions of their Caffe model (VGG_ILSVRC_19_layers) to
   ``block<b>_conv<c>_w`` (out, in, 3, 3; blue, green, red) and ``_b`` (out,).
 """
@@ -207,7 +207,7 @@ def find_matrix(folder: str | Path) -> Path:
             return found[0]
     raise FileNotFoundError(
         f"No matrix of similarities ({', '.join(MATRIX_FILES)}) in {folder} or beside it. The head of "
-        "helpers.judgments says where the published ones are."
+        "pipeline.judgments says where the published ones are."
     )
 
 
@@ -233,7 +233,7 @@ def match_images(names: Sequence[str], files: Sequence[str | Path], ordered: boo
         i = next(i for i, (a, b) in enumerate(zip(by_key, keys, strict=True)) if a != b)
         raise ValueError(
             f"images must be in the order of the matrix; position {i} has {Path(files[i]).name}, the matrix has "
-            f"{names[i]}. Reorder them (helpers.judgments.match_images with ordered=False gives the order)."
+            f"{names[i]}. Reorder them (pipeline.judgments.match_images with ordered=False gives the order)."
         )
     return [by_key[key] for key in keys]
 

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import yaml
 
-import build_live
+import live as build_live
 from notebook_text import injected, parameters_of
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from helpers import figures
-from helpers.benchmarks import duration
+from benchmarks.records import duration
 
 
 def contenders(ax: Axes, rows: Sequence[Mapping], title: str, limits: Mapping[str, float] | None = None) -> Axes:

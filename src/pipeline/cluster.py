@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from helpers import _parallel, datasets, provenance
+from helpers import parallel, datasets, provenance
 
 Result = dict[str, np.ndarray]
 QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster"}
@@ -222,7 +222,7 @@ def kill_a_worker(client) -> int:
 # ------------------------------------------------------------------------------------------------------- work of a book
 def train_unit(dataset: str, seed: int, epochs: int, data: str = "shipped") -> Result:
     """Train one LeNet-5: its parameters in half precision, and its ``accuracy`` on the test images."""
-    from helpers import training
+    from pipeline import training
 
     images = training._images(dataset, data)
     recipe = training.Recipe(epochs=epochs)
@@ -236,9 +236,9 @@ def extract_unit(
 ) -> Result:
     """``features`` of a shard, test images ``start`` to ``stop`` of a shipped sample, at a node of a torchvision model.
 
-    ``weights`` as `helpers.extraction.load_model`.
+    ``weights`` as `pipeline.extraction.load_model`.
     """
-    from helpers import extraction
+    from pipeline import extraction
 
     network = extraction.load_model(model, weights)
     images = datasets.load_sample(dataset).x_test[start:stop]
@@ -281,7 +281,8 @@ def sweep_unit(dataset: str, layer: str, seed: int, n_images: int, shares: tuple
     """
     import torch
 
-    from helpers import ensembles, networks, rsa, sparsity, training
+    from helpers import ensembles, rsa, sparsity
+    from pipeline import networks, training
 
     torch.set_num_threads(1)
     ensemble = training.ensemble(dataset, seed + 1)
@@ -328,7 +329,7 @@ def _call_as(key: str, unit: Unit) -> Result:
 
 def _call(unit: Unit) -> Result:
     # with one thread wherever it runs: libraries may add in another order with more
-    with threadpool_limits(1), _parallel.one_thread():
+    with threadpool_limits(1), parallel.one_thread():
         return {name: np.asarray(value) for name, value in unit.function(**unit.arguments).items()}
 
 
