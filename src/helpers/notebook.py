@@ -1,99 +1,200 @@
-"""What a notebook needs of its surroundings: gluing numbers into the prose, reading what other notebooks glued, values
-of figures as files, and the provenance footer.
+"""What a page needs of its surroundings: checked parameters, numbers for the prose,
+findings for other pages, values behind a figure, and the provenance footer.
 
-While the book is built, the environment variable ``BOOK_VALUES`` (`scripts/build_book.py`) names a folder that lives as
-long as the cache of executed cells: for tables that readers can download, and for what each notebook found.
+Whatever a page hands on travels in its own outputs, as invisible records that nbval
+compares and the book's builder reads (the format is that of ``myst_nb.glue``).
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import json
-import os
+import re
+import time
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pandas as pd
 
-from helpers import claims, datasets, provenance
+from helpers import claims, data
+
+_START = time.perf_counter()
+_SHELL = {"In", "Out", "get_ipython", "exit", "quit", "open"}
+_PREFIX = "application/papermill.record/"
 
 
-def glue(values: Mapping[str, float | int | str] | None = None, **more: float | int | str) -> None:
-    """Make numbers available to the prose as ``{glue:text}`key:format```, rounded to 6 significant digits.
+# ---------------------------------------------------------------------- parameters
+def check_parameters(namespace: Mapping[str, Any], **rules) -> None:
+    """Raise unless ``namespace`` holds exactly the parameters of ``rules``, as ruled.
 
-    Outside Jupyter (for example in the browser) there is no prose to glue into, and nothing happens.
-    """
-    try:
-        from myst_nb import glue as store
-    except ImportError:
-        return
-    for name, value in ((values or {}) | more).items():
-        store(name, float(f"{value:.6g}") if isinstance(value, float) else value, display=False)
+    papermill only warns about a parameter it does not know, and checks no type. So the
+    cell tagged ``parameters`` is followed by this call with ``globals()``; papermill
+    injects its values between the two, and any other name is a misspelt parameter.
 
-
-def keep_findings(notebook: str, found: Mapping[str, claims.Finding]) -> None:
-    """Keep what ``notebook`` (such as "01_introduction") found for its claims, for `findings` of another notebook."""
-    glue(findings=claims.to_json(found))
-    if folder := _values_folder():
-        (folder / f"{notebook}.json").write_text(claims.to_json(found))
-
-
-def findings(notebook: str) -> dict[str, claims.Finding]:
-    """What ``notebook`` found when it was executed: for the book that is being built, else as committed.
+    Parameters
+    ----------
+    rules : per parameter ``bool``; ``(low, high)``, both included, for a whole number
+        if both are int, else for any number; a list of the possible texts; or a
+        compiled regular expression.
 
     Raises
     ------
-    FileNotFoundError : the notebook has not been executed.
+    NameError : an unknown parameter (with the one it resembles) or a missing one.
+    ValueError : a parameter of the wrong type or out of range, with its value.
     """
-    folder = _values_folder()
-    path = folder / f"{notebook}.json" if folder else datasets.data_folder().parent / "notebooks" / f"{notebook}.ipynb"
-    if not path.is_file():
-        raise FileNotFoundError(f"{notebook} has not been executed: there is no {path}. Run `make sync`.")
-    stored = path.read_text("utf-8")
-    return claims.from_json(stored if folder else _glued(stored)["findings"])
+    given = {name for name, value in namespace.items() if _is_parameter(name, value)}
+    for name in sorted(given - rules.keys()):
+        close = difflib.get_close_matches(name, rules, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(rules)}."
+        raise NameError(f"unknown parameter {name!r}; {hint}")
+    for name, rule in rules.items():
+        if name not in given:
+            raise NameError(f"parameter {name!r} is missing from the first cell.")
+        if expected := _expected(rule, namespace[name]):
+            raise ValueError(
+                f"parameter {name} must be {expected}; got {namespace[name]!r}."
+            )
 
 
-def _values_folder() -> Path | None:
-    if not (folder := os.environ.get("BOOK_VALUES")):
-        return None
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return Path(folder)
+def _is_parameter(name: str, value: Any) -> bool:
+    imported = isinstance(value, ModuleType) or value is check_parameters
+    return not (name.startswith("_") or name in _SHELL or imported)
 
 
-def _glued(stored: str) -> dict[str, float | int | str]:
-    """Everything that was glued in an executed notebook."""
-    outputs = [output for cell in json.loads(stored)["cells"] for output in cell.get("outputs", ())]
-    kept = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
-    return {output["metadata"]["scrapbook"]["name"]: _value(output["data"]) for output in kept}
+def _expected(rule, value: Any) -> str:
+    """What ``value`` should have been, or "" if it obeys ``rule``."""
+    if rule is bool:
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(rule, list):
+        return "" if value in rule else f"one of {', '.join(map(repr, rule))}"
+    if isinstance(rule, re.Pattern):
+        matches = isinstance(value, str) and rule.fullmatch(value)
+        return "" if matches else f"text that matches {rule.pattern}"
+    low, high = rule
+    whole = isinstance(low, int) and isinstance(high, int)
+    numeric = isinstance(value, Integral if whole else Real)
+    valid = numeric and not isinstance(value, bool) and low <= value <= high
+    kind = "a whole number" if whole else "a number"
+    return "" if valid else f"{kind} from {low} to {high}"
 
 
-def _value(data: Mapping[str, str | list[str]]) -> float | int | str:
-    """The value of a glued output, stored as its representation."""
-    text = "".join(next(value for mime, value in data.items() if mime.endswith("text/plain")))
-    return float(text) if text in ("nan", "inf", "-inf") else ast.literal_eval(text)
+# ------------------------------------------------------- what a page hands on
+def glue(values: Mapping | pd.Series | pd.DataFrame | None = None, **more) -> None:
+    """Make numbers available to the prose as ``{glue:text}`key:format```.
 
-
-def download(name: str, table: pd.DataFrame | None = None) -> None:
-    """While the book is built, write ``table`` for readers as ``name``.csv and .json; or the values last drawn (.csv).
-
-    The name of a figure puts a link to the file into that figure's caption.
+    A Series gives its index as keys; a DataFrame gives "<row>_<column>". Levels of an
+    index are joined by "_", and every character but letters, digits and "_" becomes
+    "_". Floats are rounded to 6 significant digits.
     """
-    if folder := _values_folder():
-        if drawn_now := table is None:
-            from helpers import drawn
+    if isinstance(values, pd.DataFrame):
+        values = values.stack()
+    if isinstance(values, pd.Series):
+        values = {_key(label): value for label, value in values.items()}
+    for name, value in (dict(values or {}) | more).items():
+        value = value.item() if hasattr(value, "item") else value
+        value = float(f"{value:.6g}") if isinstance(value, float) else value
+        _record(name, {"text/plain": repr(value)})
 
-            table = drawn.values()
-        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-        if not drawn_now:
-            table.to_json(folder / f"{name}.json", orient="records", double_precision=6, indent=1)
+
+def publish(found: Mapping[str, claims.Finding]) -> None:
+    """Hand the findings of a page to other pages and to the prose.
+
+    Glues, for each finding, ``<key>``, ``<key>_low`` and ``<key>_high`` (the ends of
+    its interval) and, of the claims' rows of that key, what the paper and the authors'
+    earlier code say: ``paper_<key>`` and ``authors_<key>``.
+    """
+    _record("findings", {"text/plain": repr(claims.to_json(found))})
+    for key, one in found.items():
+        glue({key: one.value, f"{key}_low": one.low, f"{key}_high": one.high})
+    glue(claims.paper_values(_claims_of(found)))
 
 
-def footer(**about: str) -> None:
-    """Display where this page's numbers come from: versions, machine, seconds, and whatever ``about`` adds."""
+def findings(page: str) -> dict[str, claims.Finding]:
+    """What another page found when it was last executed, by key.
+
+    It is looked up in the working directory, where the builder executes all pages, and
+    then among the notebooks of the repository.
+
+    Raises
+    ------
+    FileNotFoundError : that page has not been executed.
+    """
+    for folder in (Path.cwd(), data.data_folder().parent / "notebooks"):
+        if (path := folder / f"{page}.ipynb").is_file():
+            recorded = records(json.loads(path.read_text("utf-8")))
+            return claims.from_json(
+                ast.literal_eval(recorded["findings"]["text/plain"])
+            )
+    raise FileNotFoundError(
+        f"{page} has not been executed: there is no {page}.ipynb. Run `make sync`."
+    )
+
+
+def download(name: str, table: pd.DataFrame) -> None:
+    """Offer ``table`` as a CSV file beside the figure or table called ``name``."""
+    _record(f"{name}.csv", {"text/csv": table.to_csv(index=False, float_format="%.5g")})
+
+
+def records(notebook: Mapping) -> dict[str, dict[str, str]]:
+    """All records in a notebook's outputs: MIME type -> text, by name."""
+    outputs = [o for cell in notebook["cells"] for o in cell.get("outputs", ())]
+    kept = [o for o in outputs if "scrapbook" in o.get("metadata", {})]
+    return {
+        output["metadata"]["scrapbook"]["name"]: {
+            mime.removeprefix(_PREFIX): "".join(text)
+            for mime, text in output["data"].items()
+        }
+        for output in kept
+    }
+
+
+def _claims_of(found: Mapping[str, claims.Finding]) -> list[str]:
+    """Ids of the claims with a row for any of the findings."""
+    return [
+        claim_id
+        for claim_id, claim in claims.read().items()
+        if any(row["key"] in found for row in claim["rows"])
+    ]
+
+
+def _key(label) -> str:
+    levels = label if isinstance(label, tuple) else (label,)
+    return "_".join(re.sub(r"\W+", "_", str(level)) for level in levels)
+
+
+def _record(name: str, content: Mapping[str, str]) -> None:
+    """Put a record into the outputs; where there is no IPython, nothing happens."""
+    try:
+        from IPython.display import publish_display_data
+    except ImportError:  # in the browser there is no prose to glue into
+        return
+    about = {"scrapbook": {"name": name, "mime_prefix": _PREFIX}}
+    publish_display_data({_PREFIX + m: text for m, text in content.items()}, about)
+
+
+# ---------------------------------------------------------------------- provenance
+def footer(files: tuple[str, ...] = (), **about: str) -> None:
+    """Display where this page's numbers come from.
+
+    ``files`` are beginnings of names of shipped data files, shown with their hash; what
+    else is to be said comes in ``about``. Versions, code, machine and time are added.
+    """
     from IPython.display import Markdown, display
 
-    facts = {"versions": ", ".join(f"{k} {v}" for k, v in provenance.core_versions().items())} | about
-    facts |= {"code": f"sha256 of `helpers` {provenance.code()[:12]}"}
-    facts |= {"machine": provenance.machine(), "time": f"{provenance.seconds():.0f} s"}
-    lines = [f"* **{name.replace('_', ' ')}:** {value}" for name, value in facts.items()]
+    used = [entry for entry in data.manifest() if entry["file"].startswith(files)]
+    facts = dict(about)
+    if files:
+        facts["data"] = ", ".join(f"`{e['file']}` {e['sha256'][:12]}" for e in used)
+    versions = ", ".join(f"{name} {v}" for name, v in data.versions().items())
+    facts |= {
+        "versions": versions,
+        "code": f"sha256 {data.code_hash()[:12]}",
+        "machine": data.machine(),
+        "time": f"{time.perf_counter() - _START:.0f} s",
+    }
+    lines = [f"* **{k.replace('_', ' ')}:** {value}" for k, value in facts.items()]
     display(Markdown("\n".join(lines)))
