@@ -24,6 +24,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
 from helpers import checks, parallel
+from helpers.parallel import ordered_map as map_in_threads
 
 SIMILARITIES = ("pearson", "pearson_squared", "spearman", "cosine", "euclidean")
 _BLOCK = 2**17  # entries of a similarity matrix worked on at a time: 1 MB stays in a core's cache
@@ -184,9 +185,27 @@ def partial_similarities(
     checks.choice("similarity", similarity, SIMILARITIES)
     i, j = np.triu_indices(len(x), 1)
     pairs = np.stack([block[i, j] for block in _partial_blocks(x, sizes, similarity, slice(0, len(x)))])
-    missing = _undefined(x, sizes, similarity).T
+    missing = undefined_items(x, sizes, similarity).T
     pairs[missing[:, i] | missing[:, j]] = np.nan
     return pairs
+
+
+def order_curves(
+    embeddings: np.ndarray,
+    orders,
+    reference: np.ndarray,
+    sizes: np.ndarray,
+    similarity: str = "pearson",
+    engine: str = "auto",
+) -> np.ndarray:
+    """R2 of `insertion_curve` in each of ``orders``, (n_orders, n_sizes); checked input."""
+    compiled = _is_compiled(engine, similarity, len(embeddings), len(sizes) * len(orders))
+    engine = "compiled" if compiled else "numpy"
+
+    def curve(order):
+        return insertion_curve(embeddings, order, reference, sizes, similarity, engine=engine).r2
+
+    return np.stack(map_in_threads(curve, orders))
 
 
 # ------------------------------------------------------------------------------------------------------------ internals
@@ -239,7 +258,7 @@ def _scored(valid: np.ndarray, undefined: str) -> np.ndarray:
 
 def _curve(x, sizes, similarity, undefined, pairs_of: Callable, mean: float) -> InsertionCurve:
     """The curve in plain numpy; ``pairs_of`` gives the reference of a block of rows, without its ``mean``."""
-    valid = ~_undefined(x, sizes, similarity)
+    valid = ~undefined_items(x, sizes, similarity)
     scored = _scored(valid, undefined)
     moments = _moments(x, sizes, similarity, pairs_of, scored)
     moments[2] += mean
@@ -321,7 +340,7 @@ def _unit_rows(x: np.ndarray, centre: bool) -> np.ndarray:
     return x / np.where(flat | (norm == 0), np.nan, norm)[:, None]
 
 
-def _undefined(x: np.ndarray, sizes: np.ndarray, similarity: str) -> np.ndarray:
+def undefined_items(x: np.ndarray, sizes: np.ndarray, similarity: str) -> np.ndarray:
     """(n_images, n_sizes): is the image's similarity undefined when the first k columns of ``x`` are inserted?"""
     if similarity == "euclidean":
         return np.zeros((len(x), len(sizes)), bool)
@@ -401,7 +420,7 @@ def _moments(x: np.ndarray, sizes: np.ndarray, similarity: str, pairs_of: Callab
         return np.stack([_block_moments(block, pairs, target, rows, keep) for block, keep in blocks], axis=1)
 
     blocks = list(zip(_row_blocks(len(x)), starts, strict=False))
-    return functools.reduce(_merge, parallel.ordered_map(part, blocks), np.zeros((6, len(sizes))))
+    return functools.reduce(_merge, map_in_threads(part, blocks), np.zeros((6, len(sizes))))
 
 
 def _n_pairs_in(rows: slice, n_images: int) -> int:

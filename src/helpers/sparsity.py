@@ -1,6 +1,7 @@
 """How rarely a node fires: percentage of zeros (PoZ), orders by PoZ, ghost features.
 
-PoZ after Hu, Peng, Tai & Tang (2016, arXiv:1607.03250), there averaged over a layer as APoZ; here per node, as a share.
+PoZ after Hu, Peng, Tai & Tang (2016, arXiv:1607.03250), who average it over a layer
+(APoZ); here per node, as a share.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def percentage_of_zeros(embeddings: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (n_features,) float64 in [0, 1]: 0 fires for every image, 1 for none (a ghost feature).
+    (n_features,) float64 in [0, 1]: 0 fires for every image, 1 for none (a ghost).
 
     Raises
     ------
@@ -28,14 +29,19 @@ def percentage_of_zeros(embeddings: np.ndarray) -> np.ndarray:
     return (checks.embeddings(embeddings, post_relu=True) == 0).mean(axis=0)
 
 
-def poz_order(poz: np.ndarray, highest_first: bool = False, rng: np.random.Generator | None = None) -> np.ndarray:
+def poz_order(
+    poz: np.ndarray,
+    highest_first: bool = False,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
     """Feature indices from lowest to highest PoZ, or the other way round.
 
     Parameters
     ----------
     poz : (n_features,) in [0, 1].
     highest_first : begin with the node that fires most rarely.
-    rng : breaks ties at random; without it ties keep the order of their index, in both directions.
+    rng : breaks ties at random; without it ties are in the order of their index, in
+        both directions.
 
     Returns
     -------
@@ -49,18 +55,16 @@ def poz_order(poz: np.ndarray, highest_first: bool = False, rng: np.random.Gener
     if poz.ndim != 1 or not ((poz >= 0) & (poz <= 1)).all():
         raise ValueError(
             f"poz must be (n_features,) with values in [0, 1]; got shape {poz.shape}, "
-            f"range {poz.min(initial=np.inf):g}..{poz.max(initial=-np.inf):g}. A percentage must be divided by 100."
+            f"range {poz.min(initial=np.inf):g}..{poz.max(initial=-np.inf):g}. "
+            "Divide a percentage by 100."
         )
-    key = -poz if highest_first else poz
     ties = np.arange(len(poz)) if rng is None else rng.permutation(len(poz))
-    return np.lexsort((ties, key))
+    return np.lexsort((ties, -poz if highest_first else poz))
 
 
 def ghost_features(embeddings: np.ndarray) -> np.ndarray:
-    """Indices, ascending, of the features that are zero for every image of ``embeddings`` (n_images, n_features).
+    """Indices, ascending, of the features that are zero for every image.
 
-    Raises
-    ------
-    ValueError : as `percentage_of_zeros`.
+    ``embeddings`` (n_images, n_features) and errors as `percentage_of_zeros`.
     """
     return np.flatnonzero(percentage_of_zeros(embeddings) == 1)
