@@ -1,0 +1,111 @@
+"""What a figure shows is what its frame holds."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PolyCollection
+
+from helpers import figures
+
+
+@pytest.fixture
+def ax():
+    figures.use_style()
+    yield figures.panels(1)[0, 0]
+    plt.close("all")
+
+
+CURVES = pd.DataFrame(
+    {
+        "share": [0.5, 1.0] * 2,
+        "r2": [0.2, 1.0, np.nan, 1.0],
+        "low": [0.1, 1.0, np.nan, 1.0],
+        "high": [0.3, 1.0, np.nan, 1.0],
+        "order": ["lowest", "lowest", "random", "random"],
+    }
+)
+
+
+def test_lines_draw_every_row_of_the_frame(ax):
+    figures.lines(ax, CURVES, "share", "r2", "order")
+    drawn = [line.get_ydata() for line in ax.lines]
+    np.testing.assert_array_equal(np.concatenate(drawn), CURVES["r2"])
+    assert [line.get_label() for line in ax.lines] == [
+        "lowest PoZ first",
+        "random order",
+    ]
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--"]
+
+
+def test_bands_lie_between_low_and_high(ax):
+    figures.lines(ax, CURVES[:2], "share", "r2")
+    (band,) = ax.collections
+    assert isinstance(band, PolyCollection)
+    edges = {tuple(vertex) for vertex in band.get_paths()[0].vertices}
+    assert {(0.5, 0.1), (0.5, 0.3), (1.0, 1.0)} <= edges
+
+
+def test_without_low_and_high_there_is_no_band(ax):
+    figures.lines(ax, CURVES[["share", "r2"]], "share", "r2")
+    assert not ax.collections and len(ax.lines) == 1
+
+
+ESTIMATES = pd.DataFrame(
+    {
+        "rule": ["drop ghosts", "keep 20%"] * 2,
+        "change": [0.0, -0.1, 0.2, np.nan],
+        "low": [-0.1, -0.2, 0.1, np.nan],
+        "high": [0.1, 0.0, 0.4, np.nan],
+        "set": ["fruits", "fruits", "animals", "animals"],
+    }
+)
+
+
+def test_intervals_end_at_low_and_high_in_the_row_of_their_name(ax):
+    figures.intervals(ax, ESTIMATES, "change", "rule", "set")
+    for container, (_, rows) in zip(
+        ax.containers, ESTIMATES.groupby("set", sort=False), strict=True
+    ):
+        dots, _, (bars,) = container.lines
+        np.testing.assert_array_equal(dots.get_xdata().astype(float), rows["change"])
+        assert np.round(dots.get_ydata()).tolist() == [0, 1]
+        ends = [segment[:, 0] for segment in bars.get_segments() if len(segment)]
+        np.testing.assert_allclose(ends, rows[["low", "high"]].dropna())
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == [
+        "drop ghosts",
+        "keep 20%",
+    ]
+    assert ax.yaxis_inverted()
+
+
+def test_values_of_one_row_do_not_cover_one_another(ax):
+    figures.intervals(ax, ESTIMATES, "change", "rule", "set")
+    heights = np.concatenate([c.lines[0].get_ydata() for c in ax.containers])
+    assert len(np.unique(heights)) == len(heights)
+    assert np.ptp(heights[[0, 2]]) < 0.5  # the next row is further away
+
+
+def test_a_heat_map_writes_its_numbers_and_names(ax):
+    table = pd.DataFrame([[1.0, 0.25]], index=["A"], columns=["B", "C"])
+    figures.heatmap(ax, table, "title")
+    assert [text.get_text() for text in ax.texts] == ["1.00", "0.25"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["B", "C"]
+    assert ax.get_title("left") == "title"
+
+
+def test_silent_nodes_have_a_line_per_pair(ax):
+    frame = pd.DataFrame(
+        {"silent nodes": [0, 1, 0, 1], "pair": list("aabb"), "similarity": range(4)}
+    )
+    figures.silent_nodes(ax, frame, "Pearson")
+    assert [line.get_label() for line in ax.lines] == ["a", "b"]
+    assert len({line.get_linestyle() for line in ax.lines}) == 2
+
+
+def test_thumbnails_show_the_images_in_order(rng):
+    images = rng.integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
+    figures.thumbnails(images)
+    shown = [ax.images[0].get_array() for ax in plt.gcf().axes]
+    np.testing.assert_array_equal(np.stack(shown), images)
+    plt.close("all")
