@@ -1,5 +1,7 @@
-"""The project agrees with itself: notebooks and their pairs, lock and dependencies, data and manifest, papermill."""
+"""The project agrees with itself: its rooms and their budgets, notebooks and their
+pairs, lock and dependencies, data and manifest, papermill."""
 
+import ast
 import hashlib
 import json
 import re
@@ -16,24 +18,85 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import lock
-import sync
-from notebook_text import parameters_of, read
+import notebooks
 
 ROOT = Path(__file__).parents[1]
-TEXTS = sorted((ROOT / "notebooks").glob("*.md"))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCK = (ROOT / "requirements.lock").read_text()
+HELPERS = sorted((ROOT / "src" / "helpers").glob("*.py"))
+TEXTS = sorted([*(ROOT / "notebooks").glob("*.md"), *(ROOT / "book").glob("*.md")])
+TEXTS = [text for text in TEXTS if "{code-cell}" in text.read_text("utf-8")]
+SECTIONS = sorted((ROOT / "notebooks").glob("0[1-5]*.md"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+LOCK = (ROOT / "requirements.lock").read_text("utf-8")
 SECOND = ROOT / "notebooks" / "02_representational_geometry.ipynb"
-every_notebook = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+every_page = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
 
 
-# ------------------------------------------------------------------------------------------------------------ notebooks
-@every_notebook
+def n_lines(source):
+    """Lines that hold something."""
+    return sum(bool(line.strip()) for line in source.splitlines())
+
+
+def code_cells(text):
+    return [cell for cell in notebooks.read(text).cells if cell.cell_type == "code"]
+
+
+# ------------------------------------------------------------------------- a thin house
+def test_helpers_stay_thin():
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in HELPERS}
+    assert len(HELPERS) <= 14
+    assert max(lengths.values()) <= 350, lengths
+    assert sum(lengths.values()) <= 2300, lengths
+
+
+@pytest.mark.parametrize("path", HELPERS, ids=lambda path: path.stem)
+def test_public_functions_of_helpers_say_what_they_do(path):
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_":
+            assert ast.get_docstring(node), node.name
+
+
+@every_page
+def test_cells_are_short_and_define_nothing(text):
+    for cell in code_cells(text):
+        assert n_lines(cell.source) <= 15, cell.source
+        tree = ast.parse(cell.source)
+        defined = (ast.FunctionDef, ast.ClassDef, ast.Lambda)
+        assert not [node for node in ast.walk(tree) if isinstance(node, defined)]
+
+
+@pytest.mark.parametrize("text", SECTIONS, ids=lambda path: path.stem)
+def test_half_of_the_code_is_visible_without_a_click(text):
+    cells = code_cells(text)
+    shown = [c for c in cells if not HIDDEN & set(c.metadata.get("tags", ()))]
+    lines = [sum(n_lines(cell.source) for cell in part) for part in (shown, cells)]
+    assert lines[0] >= 0.5 * lines[1], f"{lines[0]} of {lines[1]} lines"
+
+
+WITHOUT_EXTRAS = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchvision", "safetensors", "joblib",
+            "filelock", "platformdirs", "pooch", "numba", "dask", "IPython", "sklearn"}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def test_helpers_import_what_a_browser_has_and_no_more():
+    modules = [path.stem for path in HELPERS if path.stem != "__init__"]
+    imports = "\n".join(f"import helpers.{module}" for module in modules)
+    subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS + imports], check=True)
+
+
+# ---------------------------------------------------------------------------- notebooks
+@every_page
 def test_pair_is_in_step_and_executed(text):
-    assert sync.difference(text) == "", "run `make sync`"
+    assert notebooks.difference(text) == "", "run `make sync`"
 
 
-@every_notebook
+@every_page
 def test_stored_outputs_hold_no_error_and_no_stderr(text):
     for cell in nbformat.read(text.with_suffix(".ipynb"), as_version=4).cells:
         for output in cell.get("outputs", []):
@@ -41,67 +104,85 @@ def test_stored_outputs_hold_no_error_and_no_stderr(text):
             assert output.get("name") != "stderr", output.text
 
 
-@every_notebook
+@pytest.mark.parametrize(
+    "text", sorted((ROOT / "notebooks").glob("*.md")), ids=lambda path: path.stem
+)
 def test_every_parameter_says_what_it_does(text):
-    parameters = parameters_of(text)
+    parameters = notebooks.parameters_of(text)
     assert parameters, "there is no cell tagged 'parameters'"
     assert not [name for name, about in parameters.items() if not about["help"]]
 
 
-@every_notebook
-def test_every_figure_has_alt_text_in_its_source(text):
-    for cell in read(text).cells:
-        if "axes" in cell.source and "figure" in cell.metadata.get("mystnb", {}):
-            assert cell.metadata["mystnb"]["image"]["alt"]
+@every_page
+def test_every_picture_has_alt_text_and_every_figure_a_caption(text):
+    stored = nbformat.read(text.with_suffix(".ipynb"), as_version=4)
+    for cell in stored.cells:
+        outputs = cell.get("outputs", [])
+        if any("image/png" in output.get("data", {}) for output in outputs):
+            about = cell.metadata.get("mystnb", {})
+            assert about["image"]["alt"].strip(), cell.source
+            assert about["figure"]["caption"].strip(), cell.source
 
 
-def test_table_of_contents_and_notebooks_agree():
-    listed = re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text())
-    assert all((ROOT / f"{name}.md").exists() for name in listed)
-    written = {f"{folder}/{path.stem}" for folder in ("notebooks", "book") for path in (ROOT / folder).glob("*.md")}
-    assert written == set(listed)
+def test_table_of_contents_and_pages_agree():
+    toc = (ROOT / "_toc.yml").read_text("utf-8")
+    listed = re.findall(r"(?:root|file): (\S+)", toc)
+    folders = ("notebooks", "book")
+    pages = [path for folder in folders for path in (ROOT / folder).glob("*.md")]
+    assert sorted(listed) == sorted(f"{p.parent.name}/{p.stem}" for p in pages)
 
 
 def test_pairs_differ_when_text_changes(tmp_path):
     text = tmp_path / "x.md"
-    text.write_text(
-        "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n```{code-cell} ipython3\n1 + 1\n```\n"
-    )
-    assert "no .ipynb" in sync.difference(text)
-    notebook = read(text)
+    kernel = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
+    text.write_text(f"{kernel}\n```{{code-cell}} ipython3\n1 + 1\n```\n")
+    assert "no .ipynb" in notebooks.difference(text)
+    notebook = notebooks.read(text)
     notebook.cells[0].execution_count, notebook.cells[0].outputs = 1, []
     nbformat.write(notebook, text.with_suffix(".ipynb"))
-    assert sync.difference(text) == ""
-    text.write_text(text.read_text().replace("1 + 1", "1 + 2"))
-    assert "differ" in sync.difference(text)
+    assert notebooks.difference(text) == ""
+    text.write_text(text.read_text("utf-8").replace("1 + 1", "1 + 2"))
+    assert "differ" in notebooks.difference(text)
 
 
-# --------------------------------------------------------------------------------------------------------- dependencies
+# ------------------------------------------------------------------------- dependencies
 def test_lock_holds_every_direct_dependency_in_a_version_that_is_asked_for():
     versions = lock.pins(PROJECT, LOCK)
     wanted = [
         *PROJECT["dependencies"],
-        *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
+        *(
+            line
+            for extra in PROJECT["optional-dependencies"].values()
+            for line in extra
+        ),
     ]
     for requirement in map(Requirement, wanted):
         assert versions[requirement.name.lower()] in requirement.specifier, requirement
 
 
 def test_lock_has_hashes_and_neither_addresses_nor_torch():
-    assert not re.search(r"://|^-|--(index|find|extra)|^torch|^nvidia|^cuda", LOCK, flags=re.MULTILINE)
+    assert not re.search(
+        r"://|^-|--(index|find|extra)|^torch|^nvidia|^cuda", LOCK, flags=re.MULTILINE
+    )
     entries = re.split(r"^(?=[\w.-]+==)", LOCK, flags=re.MULTILINE)[1:]
     assert len(entries) > 50
     assert all("--hash=sha256:" in entry for entry in entries)
 
 
 def test_conda_environment_pins_the_same_versions():
-    assert (ROOT / "environment.yml").read_text() == lock.environment(PROJECT, LOCK), "run `make lock`"
+    assert (ROOT / "environment.yml").read_text() == lock.environment(PROJECT, LOCK), (
+        "run `make lock`"
+    )
 
 
 def test_lock_rules_name_the_torch_of_the_project():
-    rules = tomllib.loads((ROOT / "scripts" / "lock.toml").read_text())["dependency-metadata"]
+    rules = tomllib.loads((ROOT / "scripts" / "lock.toml").read_text())[
+        "dependency-metadata"
+    ]
     assert {rule["name"]: rule["version"] for rule in rules} == {
-        name: version for name, version in lock.pins(PROJECT, LOCK).items() if name.startswith("torch")
+        name: version
+        for name, version in lock.pins(PROJECT, LOCK).items()
+        if name.startswith("torch")
     }
 
 
@@ -115,9 +196,19 @@ def test_boxes_to_copy_say_what_the_citation_file_says():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     text = " ".join((ROOT / "book" / "references.md").read_text().split())
     paper = citation["preferred-citation"]
-    authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    authors = " and ".join(
+        f"{author['family-names']}, {author['given-names']}"
+        for author in paper["authors"]
+    )
     pages = f"{paper['start']}--{paper['end']}"
-    for said in (paper["title"], authors, paper["doi"], pages, citation["title"], citation["version"]):
+    for said in (
+        paper["title"],
+        authors,
+        paper["doi"],
+        pages,
+        citation["title"],
+        citation["version"],
+    ):
         assert said in text
     assert f"{{{{{citation['authors'][0]['name']}}}}}" in text
 
@@ -125,12 +216,14 @@ def test_boxes_to_copy_say_what_the_citation_file_says():
 def test_oldest_python_is_the_same_everywhere():
     import install
 
-    assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(">=" + ".".join(map(str, install.OLDEST)))
+    assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(
+        ">=" + ".".join(map(str, install.OLDEST))
+    )
 
 
-# ------------------------------------------------------------------------------------------------------- data and files
+# ----------------------------------------------------------------------- data and files
 def tracked():
-    """The files of the project, as git sees them (new ones included), or all of them outside a clone."""
+    """The files of the project as git sees them, new ones included."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     names = listed.stdout.splitlines() if listed.returncode == 0 else []
@@ -138,88 +231,56 @@ def tracked():
 
 
 def test_manifest_covers_every_data_file():
-    entries = {entry["file"]: entry for entry in json.loads((ROOT / "data" / "manifest.json").read_text())}
-    files = {path.name for path in (ROOT / "data").iterdir() if path.is_file()} - {"manifest.json"}
+    entries = {
+        entry["file"]: entry
+        for entry in json.loads((ROOT / "data" / "manifest.json").read_text())
+    }
+    files = {path.name for path in (ROOT / "data").iterdir() if path.is_file()} - {
+        "manifest.json"
+    }
     assert files == set(entries)
     for name, entry in entries.items():
-        assert hashlib.sha256((ROOT / "data" / name).read_bytes()).hexdigest() == entry["sha256"], name
-        assert all(entry.get(key) for key in ("source", "licence", "command", "arrays")), name
+        assert (
+            hashlib.sha256((ROOT / "data" / name).read_bytes()).hexdigest()
+            == entry["sha256"]
+        ), name
+        assert all(
+            entry.get(key) for key in ("source", "licence", "command", "arrays")
+        ), name
 
 
 def test_no_file_names_a_folder_of_somebodys_machine():
     folders = re.compile(rb"/(?:home|Users|root|tmp|work|opt)/[\w.]|[A-Z]:\\\\Users")
-    texts = [path for path in tracked() if path.suffix not in {".npz", ".safetensors", ".webp", ".png"}]
-    assert not [path for path in texts if path != Path(__file__) and folders.search(path.read_bytes())]
+    texts = [
+        path
+        for path in tracked()
+        if path.suffix not in {".npz", ".safetensors", ".webp", ".png"}
+    ]
+    assert not [
+        path
+        for path in texts
+        if path != Path(__file__) and folders.search(path.read_bytes())
+    ]
 
 
-WITHOUT_TORCH = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "torchvision", "safetensors", "joblib", "filelock", "platformdirs"}:
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
-"""
-
-
-@pytest.mark.parametrize("module", ["sparsity", "rsa", "inference", "figures", "claims", "provenance", "parameters"])
-def test_numerical_core_works_without_torch(module):
-    if not (ROOT / "src" / "helpers" / f"{module}.py").exists():
-        pytest.skip("not written yet")
-    subprocess.run([sys.executable, "-c", f"{WITHOUT_TORCH}\nimport helpers.{module}"], check=True)
-
-
-# ------------------------------------------------------------------------------------------------------------ papermill
+# ---------------------------------------------------------------------------- papermill
 SMALL = {"dataset": "mnist", "n_models": 2, "n_images": 60}
-
-
-def run_elsewhere(folder, **parameters):
-    """Run notebook 02 from ``folder`` with papermill's Python interface."""
-    return papermill.execute_notebook(SECOND, folder / "out.ipynb", parameters, cwd=folder, progress_bar=False)
 
 
 @pytest.mark.slow
 def test_papermill_from_another_folder(tmp_path):
-    command = [sys.executable, "-m", "papermill", str(SECOND), "out.ipynb", "--no-progress-bar"]
-    options = [part for name, value in SMALL.items() for part in ("-p", name, str(value))]
-    subprocess.run([*command, *options], cwd=tmp_path, check=True, capture_output=True)
+    papermill.execute_notebook(
+        SECOND, tmp_path / "out.ipynb", SMALL, cwd=tmp_path, progress_bar=False
+    )
     done = nbformat.read(tmp_path / "out.ipynb", as_version=4)
-    assert all(cell.execution_count for cell in done.cells if cell.cell_type == "code")
+    assert all(c.execution_count for c in done.cells if c.cell_type == "code")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"datset": "mnist"}, ["datset", "dataset"]),
-        ({"n_models": "ten"}, ["n_models", "ten"]),
-        ({"n_models": 0}, ["n_models", "0"]),
-        ({"dataset": "imagenet"}, ["dataset", "imagenet"]),
-    ],
-    ids=["misspelt", "wrong type", "out of range", "unknown value"],
-)
-def test_wrong_parameters_stop_before_anything_is_computed(wrong, words, tmp_path):
-    with pytest.raises(papermill.PapermillExecutionError) as error:
-        run_elsewhere(tmp_path, **wrong)
-    assert all(word in str(error.value.evalue) for word in words)
-    executed = [
-        cell for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells if cell.get("execution_count")
-    ]
+def test_a_wrong_parameter_stops_papermill_before_anything_is_computed(tmp_path):
+    out = tmp_path / "out.ipynb"
+    with pytest.raises(papermill.PapermillExecutionError, match="datset.*dataset"):
+        papermill.execute_notebook(SECOND, out, {"datset": 1}, progress_bar=False)
+    cells = nbformat.read(out, as_version=4).cells
+    executed = [cell for cell in cells if cell.get("execution_count")]
     assert len(executed) <= 3, "the defaults, the given values and the check"
-
-
-def test_book_refuses_unknown_notebooks_and_parameters():
-    from build_book import checked
-
-    assert checked({SECOND.stem: {"n_models": 3}})
-    for wrong in ({"no_such": {}}, {SECOND.stem: {"n_modls": 3}}, {SECOND.stem: 3}):
-        with pytest.raises(SystemExit, match="no_such|n_modls|mapping"):
-            checked(wrong)
-
-
-def test_parameters_are_injected_after_the_defaults():
-    from notebook_text import injected
-
-    text = injected(SECOND.with_suffix(".md"), {"n_models": 3})
-    assert text.index("[parameters") < text.index("injected-parameters") < text.index("n_models = 3")
-    assert text.index("n_models = 3") < text.index("parameters.check(")
