@@ -1,7 +1,8 @@
-"""Train ensembles of LeNet-5: one seed, one model; resumable; the same models whatever the number of workers.
+"""Train ensembles of LeNet-5: one seed per model, resumable.
 
-On a CPU the shape is one process per model with one thread each; on a GPU the models of an ensemble train as one batch
-(`torch.func.vmap` over stacked parameters). Command line: ``python -m pipeline.training --help``.
+On a CPU every model is a process with one thread, and the models do not depend on the
+number of processes; on a GPU the models of an ensemble train as one batch
+(`torch.func.vmap` over stacked parameters).
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,13 +23,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from helpers import datasets, provenance
-from pipeline import networks
+from helpers import data
+from pipeline import datasets, manifest, networks
+
+State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained: Adam, learning rate falling linearly to zero, no augmentation."""
+    """How a model is trained: Adam, learning rate falling linearly to zero."""
 
     epochs: int
     batch_size: int = 50
@@ -42,21 +43,28 @@ RECIPES = {"mnist": Recipe(epochs=4), "cifar10": Recipe(epochs=10)}
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Trained models: ``parameters[name]`` is (n_models, ...), ``accuracy`` (n_models,) on the full test set."""
+    """Trained models of one data set."""
 
     dataset: str
-    seeds: np.ndarray
-    accuracy: np.ndarray
-    parameters: dict[str, torch.Tensor]
-    origin: dict
+    seeds: np.ndarray  # (n_models,)
+    accuracy: np.ndarray  # (n_models,) on the full test set
+    parameters: State  # stacked, (n_models, ...) each
+    origin: dict  # recipe, command, versions, machine, hash of the training images
 
     def __len__(self) -> int:
         return len(self.seeds)
 
+    def model(self, i: int) -> torch.nn.Sequential:
+        """One of the networks."""
+        state = {name: value[i] for name, value in self.parameters.items()}
+        return model_from(self.dataset, state)
 
-# --------------------------------------------------------------------------------------------------------------- train
-def _batches(n_images: int, seed: int, recipe: Recipe):
-    """Yield (indices, learning rate) of every step; depends on ``seed`` and ``recipe`` only."""
+
+# ------------------------------------------------------------------------ training
+def _batches(
+    n_images: int, seed: int, recipe: Recipe
+) -> Iterator[tuple[torch.Tensor, float]]:
+    """Indices and learning rate of every step, from ``seed`` and ``recipe`` alone."""
     order = torch.Generator().manual_seed(seed)
     per_epoch = n_images // recipe.batch_size
     n_steps = recipe.epochs * per_epoch
@@ -64,111 +72,133 @@ def _batches(n_images: int, seed: int, recipe: Recipe):
         if step % per_epoch == 0:
             shuffled = torch.randperm(n_images, generator=order)
         start = step % per_epoch * recipe.batch_size
-        yield shuffled[start : start + recipe.batch_size], recipe.learning_rate * (1 - step / n_steps)
+        rate = recipe.learning_rate * (1 - step / n_steps)
+        yield shuffled[start : start + recipe.batch_size], rate
 
 
-def train_model(dataset: str, images: np.ndarray, labels: np.ndarray, seed: int, recipe: Recipe) -> torch.nn.Sequential:
-    """Train one LeNet-5 on a CPU thread; bit-reproducible from ``seed`` on one type of machine."""
+def train_model(
+    dataset: str, images: np.ndarray, labels: np.ndarray, seed: int, recipe: Recipe
+) -> torch.nn.Sequential:
+    """One LeNet-5, trained on one CPU thread; reproducible on one type of machine."""
     torch.set_num_threads(1)
-    inputs, targets = networks.as_input(images, dataset), torch.from_numpy(labels).long()
+    inputs, targets = (
+        networks.as_input(images, dataset),
+        torch.from_numpy(labels).long(),
+    )
     model = networks.lenet5(dataset, seed).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(model.parameters(), fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
     for batch, rate in _batches(len(inputs), seed, recipe):
-        optimiser.param_groups[0]["lr"] = rate
-        optimiser.zero_grad()
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
         F.cross_entropy(model(inputs[batch]), targets[batch]).backward()
-        optimiser.step()
+        optimizer.step()
     return model.to(memory_format=torch.contiguous_format)
 
 
 @lru_cache
 def _gradients(dataset: str, compiled: bool) -> Callable:
-    """A function of stacked parameters, inputs and targets (n_models, batch, ...): the gradients, stacked likewise."""
-    model = networks.lenet5(dataset)  # its own parameters are not used
+    """A function of stacked parameters, inputs and targets: stacked gradients."""
+    model = networks.lenet5(dataset)  # only its structure is used
 
     def loss(weights, x, y):
         return F.cross_entropy(torch.func.functional_call(model, weights, (x,)), y)
 
-    gradients = torch.func.grad(lambda weights, x, y: torch.func.vmap(loss)(weights, x, y).sum())
-    # "reduce-overhead" captures the kernels as a CUDA graph, as launching them takes longer than these small layers
-    return torch.compile(gradients, mode="reduce-overhead", fullgraph=True) if compiled else gradients
+    def total(weights, x, y):
+        return torch.func.vmap(loss)(weights, x, y).sum()
+
+    gradients = torch.func.grad(total)
+    if not compiled:
+        return gradients
+    # these layers are so small that launching kernels takes longer than running them:
+    # "reduce-overhead" captures them as a CUDA graph
+    return torch.compile(gradients, mode="reduce-overhead", fullgraph=True)
 
 
 def train_batch(
-    dataset: str, images: np.ndarray, labels: np.ndarray, seeds: list[int], recipe: Recipe, device: str = "cpu",
+    dataset: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    seeds: Sequence[int],
+    recipe: Recipe,
+    device: str = "cpu",
     compiled: bool | None = None,
-) -> dict[str, torch.Tensor]:  # fmt: skip
-    """Train one LeNet-5 per seed as a single batched program; returns stacked parameters (n_models, ...).
+) -> State:
+    """One LeNet-5 per seed as a single batched program; stacked parameters.
 
-    ``compiled`` by torch's compiler, with captured graphs on a GPU; default: there only, as compiling takes a minute.
-    Initial weights and data order of each seed are those of `train_model`; sums run in another order, so the results
-    agree to rounding at first and drift apart as training goes on.
+    ``compiled`` by torch's compiler, which takes a minute; default: on a GPU only.
+    Initial weights and data order of each seed are those of `train_model`; sums run in
+    another order, so results agree to rounding at first and then drift apart.
     """
-    inputs, targets = networks.as_input(images, dataset).to(device), torch.from_numpy(labels).long().to(device)
-    parameters, _ = torch.func.stack_module_state([networks.lenet5(dataset, seed).to(device) for seed in seeds])
-    parameters = {name: value.detach() for name, value in parameters.items()}
-    optimiser = torch.optim.Adam(parameters.values(), fused=True)
+    inputs = networks.as_input(images, dataset).to(device)
+    targets = torch.from_numpy(labels).long().to(device)
+    models = [networks.lenet5(dataset, seed).to(device) for seed in seeds]
+    stacked, _ = torch.func.stack_module_state(models)
+    parameters = {name: value.detach() for name, value in stacked.items()}
+    optimizer = torch.optim.Adam(parameters.values(), fused=True)
     gradients = _gradients(dataset, device != "cpu" if compiled is None else compiled)
-    for steps in tqdm(
-        zip(*(_batches(len(inputs), seed, recipe) for seed in seeds), strict=True),
-        total=recipe.epochs * (len(inputs) // recipe.batch_size), desc=f"{len(seeds)} models, {dataset}", unit="step",
-    ):  # fmt: skip
-        batch = torch.stack([indices for indices, _ in steps]).to(device)
-        optimiser.param_groups[0]["lr"] = steps[0][1]
-        for name, gradient in gradients(parameters, inputs[batch], targets[batch]).items():
-            parameters[name].grad = gradient.contiguous()  # the fused step takes the layout for granted
-        optimiser.step()
+    n_steps = recipe.epochs * (len(inputs) // recipe.batch_size)
+    steps = zip(*(_batches(len(inputs), s, recipe) for s in seeds), strict=True)
+    for step in tqdm(steps, total=n_steps, desc=f"{len(seeds)} models", unit="step"):
+        batch = torch.stack([indices for indices, _ in step]).to(device)
+        optimizer.param_groups[0]["lr"] = step[0][1]
+        for name, gradient in gradients(
+            parameters, inputs[batch], targets[batch]
+        ).items():
+            parameters[name].grad = gradient.contiguous()  # as the fused step expects
+        optimizer.step()
     return {name: value.cpu() for name, value in parameters.items()}
 
 
-# ------------------------------------------------------------------------------------------------- evaluate and store
-def accuracy(model: torch.nn.Sequential, dataset: str, images: np.ndarray, labels: np.ndarray) -> float:
-    """Share of ``images`` that ``model`` gives its label, in 0..1."""
+def accuracy(
+    model: torch.nn.Sequential, dataset: str, images: np.ndarray, labels: np.ndarray
+) -> float:
+    """Proportion of ``images`` that ``model`` gives its label, 0..1."""
     with torch.no_grad():
-        answers = model[-1](networks.penultimate(model, networks.as_input(images, dataset))).argmax(1)
+        features = networks.penultimate(model, networks.as_input(images, dataset))
+        answers = model[-1](features).argmax(1)
     return float((answers.numpy() == labels).mean())
 
 
-def rounded(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The parameters in half precision: what is stored, evaluated and used from then on."""
+# --------------------------------------------------------------------------- files
+def rounded(state: State) -> State:
+    """Parameters in half precision: what is stored, evaluated and used from then on."""
     return {name: value.half().contiguous() for name, value in state.items()}
 
 
-def model_from(dataset: str, state: dict[str, torch.Tensor]) -> torch.nn.Sequential:
-    """LeNet-5 with the given (half-precision) parameters, computing in float32."""
+def model_from(dataset: str, state: State) -> torch.nn.Sequential:
+    """LeNet-5 with the given parameters, computing in float32."""
     model = networks.lenet5(dataset)
     model.load_state_dict({name: value.float() for name, value in state.items()})
     return model.eval()
 
 
-def _save(path: Path, tensors: dict[str, torch.Tensor], about: dict) -> None:
-    """Write a safetensors file in one atomic step, with ``about`` as JSON in its header."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        save_file(tensors, Path(folder) / path.name, metadata={"about": json.dumps(about, sort_keys=True)})
-        os.replace(Path(folder) / path.name, path)
+def _save(path: Path, tensors: State, about: dict) -> None:
+    """A safetensors file with ``about`` as JSON in its header."""
+    with manifest.atomic(path) as target:
+        about = {"about": json.dumps(about, sort_keys=True)}
+        save_file(tensors, target, metadata=about)
 
 
-def _load(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+def _load(path: Path) -> tuple[State, dict]:
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["about"])  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(file.metadata()["about"])
 
 
-def _images(dataset: str, data: str) -> datasets.ImageSet:
-    return datasets.load(dataset) if data == "full" else datasets.load_sample(dataset)
-
-
-def _evaluate_and_save(
-    dataset: str, images: datasets.ImageSet, state: dict[str, torch.Tensor], seed: int, path: Path
-) -> None:
+def _save_model(
+    dataset: str, images: data.ImageSet, state: State, seed: int, path: Path
+):
     state = rounded(state)
-    score = accuracy(model_from(dataset, state), dataset, images.x_test, images.y_test)
+    model = model_from(dataset, state)
+    score = accuracy(model, dataset, images.x_test, images.y_test)
     _save(path, state, {"seed": seed, "accuracy": score})
 
 
-def _train_and_save(dataset: str, images: datasets.ImageSet, seed: int, recipe: Recipe, path: Path) -> None:
+def _train_and_save(
+    dataset: str, images: data.ImageSet, seed: int, recipe: Recipe, path: Path
+) -> None:
     model = train_model(dataset, images.x_train, images.y_train, seed, recipe)
-    _evaluate_and_save(dataset, images, model.state_dict(), seed, path)
+    _save_model(dataset, images, model.state_dict(), seed, path)
 
 
 def train_ensemble(
@@ -176,30 +206,38 @@ def train_ensemble(
     seeds: Sequence[int],
     folder: Path,
     recipe: Recipe | None = None,
-    data: str = "full",
+    source: str = "full",
     n_workers: int = 2,
     device: str = "cpu",
 ) -> list[Path]:
-    """Train the models that ``folder`` does not hold yet; returns every model's file, in the order of ``seeds``.
+    """Train the models that ``folder`` does not have yet; every model's file.
 
-    ``data`` is "full" (fetched if need be) or "shipped" (the small training sample). On "cpu" every model is a process
-    of its own, and what was finished when a run is stopped stays; on "cuda" the missing models train as one batch.
+    ``source`` is "full" (downloaded if need be) or "shipped" (the small sample). On
+    "cpu" every model is a process, and models that were finished when a run is stopped
+    are kept; on "cuda" the missing models train as one batch.
     """
     recipe = recipe or RECIPES[dataset]
-    images = _images(dataset, data)  # read once: the workers share them in memory, each free to write to its own copy
-    made_by = f"{device.split(':')[0]}-torch{torch.__version__}"  # processors and versions round differently
+    images = datasets.load_images(dataset, source)
+    made_by = f"{device.split(':')[0]}-torch{torch.__version__}"  # rounds differently
     settings = f"e{recipe.epochs}-b{recipe.batch_size}-lr{recipe.learning_rate:g}"
-    folder = Path(folder) / f"{dataset}-{data}-{settings}-{made_by}"
+    folder = Path(folder) / f"{dataset}-{source}-{settings}-{made_by}"
     paths = {seed: folder / f"seed{seed:03d}.safetensors" for seed in seeds}
     missing = [seed for seed in seeds if not paths[seed].exists()]
-    if device != "cpu":
-        stacked = train_batch(dataset, images.x_train, images.y_train, missing, recipe, device) if missing else {}
+    if device != "cpu" and missing:
+        x, y = images.x_train, images.y_train
+        stacked = train_batch(dataset, x, y, missing, recipe, device)
         for i, seed in enumerate(missing):
-            _evaluate_and_save(dataset, images, {k: v[i] for k, v in stacked.items()}, seed, paths[seed])
+            state = {name: value[i] for name, value in stacked.items()}
+            _save_model(dataset, images, state, seed, paths[seed])
         return list(paths.values())
-    jobs = (joblib.delayed(_train_and_save)(dataset, images, seed, recipe, paths[seed]) for seed in missing)
-    done = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered", mmap_mode="c")(jobs)
-    for _ in tqdm(done, total=len(seeds), initial=len(seeds) - len(missing), desc=f"LeNet-5, {dataset}", unit="model"):
+    jobs = [
+        joblib.delayed(_train_and_save)(dataset, images, seed, recipe, paths[seed])
+        for seed in missing
+    ]
+    parallel = joblib.Parallel(
+        n_workers, return_as="generator_unordered", mmap_mode="c"
+    )
+    for _ in tqdm(parallel(jobs), total=len(jobs), desc=dataset, unit="model"):
         pass
     return list(paths.values())
 
@@ -207,85 +245,112 @@ def train_ensemble(
 def stack(dataset: str, paths: Sequence[Path], origin: dict | None = None) -> Ensemble:
     """The single models of ``paths`` as one ensemble."""
     states, abouts = zip(*map(_load, paths), strict=True)
-    parameters = {name: torch.stack([state[name] for state in states]) for name in states[0]}
-    seeds, scores = (np.array([about[key] for about in abouts]) for key in ("seed", "accuracy"))
+    names = states[0]
+    parameters = {
+        name: torch.stack([state[name] for state in states]) for name in names
+    }
+    seeds, scores = (np.array([a[key] for a in abouts]) for key in ("seed", "accuracy"))
     return Ensemble(dataset, seeds, scores, parameters, origin or {})
 
 
 def save_ensemble(ensemble: Ensemble, target: Path) -> None:
-    """Write an ensemble as one safetensors file, with seeds, accuracies and origin in its header."""
-    about = {"dataset": ensemble.dataset, "seeds": ensemble.seeds.tolist(), "accuracy": ensemble.accuracy.tolist()}
-    _save(target, ensemble.parameters, about | ensemble.origin)
+    """Write an ensemble as one safetensors file."""
+    about = {"dataset": ensemble.dataset, "seeds": ensemble.seeds.tolist()}
+    about |= {"accuracy": ensemble.accuracy.tolist()} | ensemble.origin
+    _save(target, ensemble.parameters, about)
 
 
 def load_ensemble(path: Path, n_models: int | None = None) -> Ensemble:
-    """Read the first ``n_models`` (default: all) models that `save_ensemble` wrote; ValueError where it has fewer."""
+    """The first ``n_models`` (default: all) of a file that `save_ensemble` wrote.
+
+    Raises ValueError where it has fewer.
+    """
     parameters, about = _load(path)
     seeds, scores = np.array(about.pop("seeds")), np.array(about.pop("accuracy"))
     if n_models is not None and not 1 <= n_models <= len(seeds):
-        raise ValueError(f"n_models must lie in 1..{len(seeds)}, the models of {path.name}; got {n_models}.")
+        raise ValueError(
+            f"n_models must lie in 1..{len(seeds)}, the models of {path.name}; "
+            f"got {n_models}."
+        )
     keep = slice(n_models)
-    return Ensemble(about.pop("dataset"), seeds[keep], scores[keep], {k: v[keep] for k, v in parameters.items()}, about)
+    parameters = {name: value[keep] for name, value in parameters.items()}
+    return Ensemble(about.pop("dataset"), seeds[keep], scores[keep], parameters, about)
+
+
+def load_shipped(name: str, n_models: int | None = None) -> Ensemble:
+    """The first shipped models of an ensemble, such as "mnist" or "cifar10_lr0.001"."""
+    return load_ensemble(data.shipped(f"lenet5_{name}.safetensors"), n_models)
 
 
 def ensemble(
-    dataset: str, n_models: int, train: bool = False, epochs: int = 0, data: str = "shipped", device: str = "cpu"
+    dataset: str, n_models: int, epochs: int = 0, source: str = "full", device="cpu"
 ) -> Ensemble:
-    """The first ``n_models`` shipped models of ``dataset``; or, with ``train``, models trained now on ``data``.
+    """Models trained now, kept in the cache and reused.
 
-    ``epochs`` 0 is the shipped models' number. Trained models are kept in the cache folder, and reused.
+    ``epochs`` 0 is the number of the shipped models.
     """
-    if not train:
-        return load_ensemble(datasets.shipped(f"lenet5_{dataset}.safetensors"), n_models)
-    recipe = replace(RECIPES[dataset], epochs=epochs) if epochs else RECIPES[dataset]
-    folder, workers = datasets.cache_folder() / "models", os.cpu_count() or 1
-    return stack(dataset, train_ensemble(dataset, range(n_models), folder, recipe, data, workers, device))
+    recipe = RECIPES[dataset]
+    recipe = replace(recipe, epochs=epochs or recipe.epochs)
+    folder, n_workers = datasets.cache_folder() / "models", os.cpu_count() or 1
+    seeds = range(n_models)
+    paths = train_ensemble(dataset, seeds, folder, recipe, source, n_workers, device)
+    return stack(dataset, paths)
 
 
-def ensemble_embeddings(ensemble: Ensemble, images: np.ndarray, n_threads: int = 2) -> np.ndarray:
-    """Post-ReLU penultimate activations of every model, (n_models, n_images, 84) float32; a thread per model."""
-    inputs = networks.as_input(images, ensemble.dataset)
+def ensemble_embeddings(
+    models: Ensemble, images: np.ndarray, n_threads=2
+) -> np.ndarray:
+    """Post-ReLU penultimate activations, (n_models, n_images, 84) float32."""
+    inputs = networks.as_input(images, models.dataset)
 
     def embed(i: int) -> np.ndarray:
-        model = model_from(ensemble.dataset, {name: value[i] for name, value in ensemble.parameters.items()})
-        return networks.penultimate(model, inputs).numpy()
+        return networks.penultimate(models.model(i), inputs).numpy()
 
     torch.set_num_threads(1)
-    jobs = (joblib.delayed(embed)(i) for i in range(len(ensemble)))
+    jobs = (joblib.delayed(embed)(i) for i in range(len(models)))
     return np.stack(joblib.Parallel(n_threads, prefer="threads")(jobs))
 
 
-# -------------------------------------------------------------------------------------------------------- command line
-def main(argv: list[str] | None = None) -> None:
-    """Train, pack and register an ensemble; see ``python -m pipeline.training --help``."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="python -m pipeline.training", description="Train an ensemble of LeNet-5.")
+# -------------------------------------------------------------------- command line
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m pipeline train``."""
     parser.add_argument("dataset", choices=sorted(RECIPES))
-    parser.add_argument("--models", type=int, default=50, help="number of models, seeds 0, 1, ... (default 50)")
-    parser.add_argument("--epochs", type=int, help="default: that of the recipe")
-    parser.add_argument("--learning-rate", type=float, help="default: that of the recipe")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one per core)")
-    parser.add_argument("--device", default="cpu", help="cpu: a process per model; cuda: all models as one batch")
-    parser.add_argument("--data", default="full", choices=("full", "shipped"), help="training images (default full)")
-    parser.add_argument("--folder", type=Path, help="where single models are kept (default: the cache folder)")
-    parser.add_argument("--target", type=Path, help="packed file (default: the shipped one)")
-    options = parser.parse_args(argv)
+    parser.add_argument("--models", type=int, default=50, help="number of models")
+    parser.add_argument("--epochs", type=int, help="default: the recipe's")
+    parser.add_argument("--learning-rate", type=float, help="default: the recipe's")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--data", default="full", choices=("full", "shipped"))
+    parser.add_argument("--folder", type=Path, help="of single models (default: cache)")
+    parser.add_argument("--target", type=Path, help="file (default: the shipped one)")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Train, pack and register an ensemble."""
     name = options.dataset
-    changes = {key: getattr(options, key) for key in ("epochs", "learning_rate") if getattr(options, key)}
+    changes = {"epochs": options.epochs, "learning_rate": options.learning_rate}
+    changes = {key: value for key, value in changes.items() if value}
     recipe = replace(RECIPES[name], **changes)
     folder = options.folder or datasets.cache_folder() / "models"
-    paths = train_ensemble(name, range(options.models), folder, recipe, options.data, options.workers, options.device)
-    command = "python -m pipeline.training " + " ".join(argv)
+    seeds, where = range(options.models), (options.workers, options.device)
+    paths = train_ensemble(name, seeds, folder, recipe, options.data, *where)
+    images = datasets.load_images(name, options.data)
     origin = {
-        "recipe": asdict(recipe), "command": command, "versions": provenance.versions("torch", "numpy"),
-        "machine": provenance.machine(), "training_images": provenance.sha256(_images(name, options.data).x_train),
-    }  # fmt: skip
-    target = options.target or datasets.data_folder() / f"lenet5_{name}.safetensors"
+        "recipe": asdict(recipe),
+        "command": options.command_line,
+        "versions": data.versions("torch", "numpy"),
+        "machine": data.machine(),
+        "training_images": data.sha256(images.x_train),
+    }
+    target = options.target or data.data_folder() / f"lenet5_{name}.safetensors"
     save_ensemble(trained := stack(name, paths, origin), target)
-    if target.parent.resolve() == datasets.data_folder().resolve():
-        datasets.register(target, f"trained here on {name}", "MIT", command, rounding="parameters in half precision")
-    print(f"{target.name}: {len(trained)} models, mean accuracy {trained.accuracy.mean():.4f}")
-
-
-if __name__ == "__main__":
-    main()
+    if target.parent.resolve() == data.data_folder().resolve():
+        manifest.register(
+            target,
+            f"trained here on {name}",
+            "MIT",
+            options.command_line,
+            rounding="parameters in half precision",
+        )
+    mean = trained.accuracy.mean()
+    print(f"{target.name}: {len(trained)} models, mean accuracy {mean:.4f}")

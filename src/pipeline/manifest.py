@@ -1,0 +1,106 @@
+"""What enters ``data/``: packing, atomic writes, entries of the manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from helpers import data
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path that takes the place of ``path`` once it has been written.
+
+    If the block fails, ``path`` stays as it was and nothing else is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        yield (temporary := Path(folder) / path.name)
+        os.replace(temporary, path)
+
+
+def register(file: Path, source: str, licence: str, command: str, **notes: str) -> dict:
+    """Enter a new or changed file into the manifest beside it and return the entry.
+
+    ``command`` is what made the file, with relative paths only; ``notes`` are further
+    texts, such as ``rounding``.
+    """
+    file = Path(file)
+    entry = {
+        "file": file.name,
+        "sha256": data.file_sha256(file),
+        "bytes": file.stat().st_size,
+        "arrays": describe(file),
+        "source": source,
+        "licence": licence,
+        "command": command,
+        "code": data.code_hash()[:12],
+    } | notes
+    path = file.parent / "manifest.json"
+    entries = json.loads(path.read_text("utf-8")) if path.exists() else []
+    entries = [other for other in entries if other["file"] != file.name] + [entry]
+    entries.sort(key=lambda entry: entry["file"])
+    text = json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
+    with atomic(path) as target:
+        target.write_text(text, "utf-8")
+    return entry
+
+
+def describe(file: Path) -> dict[str, dict]:
+    """Shape, type and sha256 of each array in a shipped file."""
+    if file.suffix == ".safetensors":
+        from safetensors.numpy import load_file
+
+        arrays = load_file(file)
+    else:
+        arrays = data.read_arrays(file)
+    return {
+        name: {
+            "shape": list(array.shape),
+            "dtype": str(array.dtype),
+            "sha256": data.sha256(array),
+        }
+        for name, array in sorted(arrays.items())
+    }
+
+
+def to_sheet(images: np.ndarray) -> np.ndarray:
+    """Tile images (n, height, width, channels) row by row into one image.
+
+    The last row is filled up with the color of the first pixel; inverse:
+    `helpers.data.from_sheet`.
+    """
+    n_missing = -len(images) % data.TILES_PER_ROW
+    fill = np.broadcast_to(images[0, 0, 0], (n_missing, *images.shape[1:]))
+    images = np.concatenate([images, fill])
+    n, height, width, channels = images.shape
+    n_rows = n // data.TILES_PER_ROW
+    shape = n_rows, data.TILES_PER_ROW, height, width, channels
+    grid = np.ascontiguousarray(images.reshape(shape).swapaxes(1, 2))
+    return grid.reshape(-1, data.TILES_PER_ROW * width, channels)
+
+
+def pack_sparse(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Post-ReLU embeddings (n, n_features) as bits and values in half precision.
+
+    The bits say where ``embeddings.T`` is not zero, the values what it is there;
+    inverse: `helpers.data.unpack_sparse`. Raises ValueError where rounding would make
+    a zero or an infinity.
+    """
+    nonzero = embeddings.T != 0
+    with np.errstate(over="ignore"):
+        values = embeddings.T[nonzero].astype(np.float16)
+    if not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(
+            "embeddings must be post-ReLU and fit half precision; a value became 0, "
+            "negative or infinite."
+        )
+    return np.packbits(nonzero), values
