@@ -1,33 +1,35 @@
-"""The paper's claims, read from ``book/claims.toml``, against what is found; verdicts by rule, never by hand.
+"""The paper's claims, read from ``book/claims.toml``, and verdicts on them by rule.
 
-A row of a claim *holds* when the found value and the whole of its interval satisfy the row's bounds, *fails* when
-none of the interval does, and is *open* otherwise. A claim is reproduced when all its rows hold (more than half of
-them, where it speaks of "most"), not reproduced when all (more than half) fail, undecided when all are open, and partly
-reproduced otherwise. Rows that were not run, are undefined or go beyond the paper do not count.
+A row of a claim *holds* when the value found and the whole of its interval lie within
+the row's bounds, *fails* when none of the interval does, and is *open* otherwise. A
+claim is reproduced when all its rows hold (more than half of them, where it speaks of
+"most"), not reproduced when all (more than half) fail, undecided when all are open, and
+partly reproduced otherwise. Rows without a value, or beyond the paper, do not count.
 """
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
-from helpers.datasets import data_folder
+from helpers.data import data_folder
 
-_VERDICTS = {"reproduced": "holds", "not reproduced": "fails", "undecided": "open"}
+VERDICTS = {"reproduced": "holds", "not reproduced": "fails", "undecided": "open"}
+"""Verdicts on a claim, each with the verdict on its rows that it needs."""
 
 
+# ---------------------------------------------------------------------- findings
 @dataclass(frozen=True)
 class Finding:
-    """A measured value with the ends of its 95 % interval (equal to the value where it is exact)."""
+    """A measured value with its 95 % interval."""
 
-    value: float
-    low: float
+    value: float  # NaN where it is undefined
+    low: float  # the ends of the interval: the value itself where it is exact
     high: float
 
 
@@ -36,113 +38,30 @@ def exact(value: float) -> Finding:
     return Finding(*3 * [float(value)])
 
 
-def read(path: Path | None = None) -> dict[str, dict]:
-    """The claims by id, in the file's order."""
-    path = path or data_folder().parent / "book" / "claims.toml"
-    return {claim["id"]: claim for claim in tomllib.loads(path.read_text("utf-8"))["claim"]}
+def from_tables(
+    ids: Sequence[str], *tables: pd.DataFrame | pd.Series
+) -> dict[str, Finding]:
+    """The findings that the rows of these claims ask for, by key.
 
-
-def row_verdict(row: Mapping, found: Finding | None) -> str:
-    """One of "holds", "fails", "open", "undefined" where NaN was found, or "not run" where nothing was."""
-    if found is None:
-        return "not run"
-    if np.isnan(found.value):
-        return "undefined"
-    low, high = row.get("at_least", -np.inf), row.get("at_most", np.inf)
-    if low <= min(found.low, found.value) and max(found.high, found.value) <= high:
-        return "holds"
-    return "fails" if found.high < low or found.low > high else "open"
-
-
-def verdict(claim: Mapping, found: Mapping[str, Finding]) -> str:
-    """One of "reproduced", "partly reproduced", "not reproduced", "undecided", or "not tested" where nothing was found.
-
-    Where rows of the claim cannot be tested here, " where testable" is added.
+    Each table has keys as its index: a DataFrame with the columns "value", "low" and
+    "high", or a Series of exact values.
     """
-    rows = [row_verdict(row, found.get(row["key"])) for row in claim["rows"] if not row.get("beyond")]
-    tested = [row for row in rows if row not in ("not run", "undefined")]
-    if not tested:
-        return "not tested"
-    needed = dict.fromkeys(_VERDICTS, 0.5 if claim.get("quantifier") == "most" else 1 - 1e-9) | {"undecided": 1 - 1e-9}
-    shares = {name: tested.count(verdict) / len(tested) for name, verdict in _VERDICTS.items()}
-    found_in = next((name for name, share in shares.items() if share > needed[name]), "partly reproduced")
-    return found_in + (" where testable" if any("untestable" in row for row in claim["rows"]) else "")
-
-
-def table(ids: list[str], found: Mapping[str, Finding], path: Path | None = None) -> pd.DataFrame:
-    """The paper says, we find: a line per row of the named claims.
-
-    Raises
-    ------
-    ValueError : a finding that no row of these claims asks for.
-    """
-    claims = {key: claim for key, claim in read(path).items() if key in ids}
-    known = {row["key"] for claim in claims.values() for row in claim["rows"]}
-    if unknown := sorted(found.keys() - known):
-        raise ValueError(f"found holds {unknown}, which no row of {ids} asks for; rows: {sorted(known)}.")
-    lines = [_line(claim, row, found) for claim in claims.values() for row in claim["rows"]]
-    table = pd.DataFrame(lines).set_index(["claim", "measure"])
-    return table.loc[:, (table != "").any()]
-
-
-def rows(found: Mapping[str, Finding], path: Path | None = None) -> pd.DataFrame:
-    """Every row of every claim as plain values, for a machine: bounds, what was found (NaN where nothing), verdicts."""
-    lines = []
-    for claim in read(path).values():
-        for row in claim["rows"]:
-            finding = found.get(row["key"]) or exact(np.nan)
-            lines.append({
-                "claim": claim["id"], "key": row["key"], "short": row.get("short", ""), "measure": row["what"],
-                "paper": row["paper"], "authors_2022": row.get("authors_2022", np.nan),
-                "value": finding.value, "low": finding.low, "high": finding.high,
-                "at_least": row.get("at_least", np.nan), "at_most": row.get("at_most", np.nan),
-                "verdict": row_verdict(row, found.get(row["key"])), "untestable": row.get("untestable", ""),
-                "beyond_the_paper": row.get("beyond", False), "computed_at": computed_at(claim, row),
-                "claim_verdict": verdict(claim, found),
-            })  # fmt: skip
-    return pd.DataFrame(lines)
-
-
-def scoreboard(found: Mapping[str, Finding], path: Path | None = None) -> pd.DataFrame:
-    """A line per claim: what it says, its verdict, and how many of its rows hold, fail, are open or undecided."""
-    lines = {}
-    for key, claim in read(path).items():
-        judged = [row_verdict(row, found.get(row["key"])) for row in claim["rows"] if not row.get("beyond")]
-        counts = {name: judged.count(name) for name in ("holds", "fails", "open")}
-        counts["no value"] = len(judged) - sum(counts.values())
-        lines[key] = {"the paper says": claim["says"], "in": claim["where"], "verdict": verdict(claim, found)} | counts
-    return pd.DataFrame(lines).T.rename_axis("claim")
-
-
-def page(found: Mapping[str, Finding], path: Path | None = None) -> str:
-    """The scoreboard's rows as an HTML table, under a heading per claim; a measure links to the code behind it."""
-    columns = ("the paper says", "their 2022 code", "the row asks", "we find (95 % interval)", "verdict")
-    lines = ["<table class='dataframe scoreboard'>", _cells("th", "measure", *columns)]
-    for claim in read(path).values():
-        lines.append(f"<tr><th colspan='6' scope='rowgroup'>{claim['id']}: {verdict(claim, found)}</th></tr>")
-        for row in claim["rows"]:
-            notebook, _, place = computed_at(claim, row).partition("#")
-            line = _line(claim, row, found)
-            link = f"<a href='{notebook}.html#{place}'>{row['what']}</a>"
-            lines.append(_cells("td", link + " (beyond the paper)" * row.get("beyond", False), *map(line.get, columns)))
-    return "\n".join([*lines, "</table>"])
-
-
-def _cells(kind: str, *contents: str) -> str:
-    return "<tr>" + "".join(f"<{kind}>{content}</{kind}>" for content in contents) + "</tr>"
-
-
-def computed_at(claim: Mapping, row: Mapping) -> str:
-    """Page and place whose code computes a row: "notebook#anchor"."""
-    return row.get("computed", claim["computed"])
+    claims, found = read(), {}
+    wanted = {row["key"] for key in ids for row in claims[key]["rows"]}
+    for table in tables:
+        for key in table.index[table.index.isin(wanted)]:
+            row = table.loc[key]
+            if isinstance(table, pd.Series):
+                found[key] = exact(row)
+            else:
+                found[key] = Finding(*map(float, row[["value", "low", "high"]]))
+    return found
 
 
 def to_json(found: Mapping[str, Finding]) -> str:
-    """Findings as text, rounded to 6 significant digits, to be glued and read by another notebook."""
-    return json.dumps({
-        key: [float(f"{value:.6g}") for value in (finding.value, finding.low, finding.high)]
-        for key, finding in found.items()
-    })  # fmt: skip
+    """Findings as text, rounded to 6 significant digits; `from_json` reads it."""
+    numbers = {key: asdict(finding).values() for key, finding in found.items()}
+    return json.dumps({k: [float(f"{x:.6g}") for x in v] for k, v in numbers.items()})
 
 
 def from_json(text: str) -> dict[str, Finding]:
@@ -150,31 +69,140 @@ def from_json(text: str) -> dict[str, Finding]:
     return {key: Finding(*values) for key, values in json.loads(text).items()}
 
 
-def _line(claim: Mapping, row: Mapping, found: Mapping[str, Finding]) -> dict[str, str]:
-    finding, spec, judged = found.get(row["key"]), row["format"], row_verdict(row, found.get(row["key"]))
+# ---------------------------------------------------------------------- verdicts
+def read() -> dict[str, dict]:
+    """The claims by id, in the order of the file."""
+    text = (data_folder().parent / "book" / "claims.toml").read_text("utf-8")
+    return {claim["id"]: claim for claim in tomllib.loads(text)["claim"]}
 
-    def shown(value) -> str:
-        return "" if value is None else value if isinstance(value, str) else format(value, spec)
 
-    here = row.get("untestable", judged) if judged in ("not run", "undefined") else shown(finding.value)
-    if finding and finding.low < finding.high and np.isfinite(finding.high - finding.low):
-        here += f" ({shown(finding.low)} to {shown(finding.high)})"
+def row_verdict(row: Mapping, finding: Finding | None) -> str:
+    """ "holds", "fails" or "open"; without a value "undefined" (NaN) or "not run"."""
+    if finding is None:
+        return "not run"
+    if np.isnan(finding.value):
+        return "undefined"
+    least, most = row.get("at_least", -np.inf), row.get("at_most", np.inf)
+    low, high = min(finding.low, finding.value), max(finding.high, finding.value)
+    if least <= low and high <= most:
+        return "holds"
+    return "fails" if high < least or low > most else "open"
+
+
+def verdict(claim: Mapping, found: Mapping[str, Finding]) -> str:
+    """One of `VERDICTS`, "partly reproduced", or "not tested" if no row has a value.
+
+    " where testable" is added where a row cannot be tested with what is public.
+    """
+    judged = _row_verdicts(claim, found)
+    if not judged:
+        return "not tested"
+    result = "partly reproduced"
+    for name, needed in VERDICTS.items():
+        share = judged.count(needed) / len(judged)
+        by_majority = claim.get("quantifier") == "most" and needed != "open"
+        if share == 1 or (by_majority and share > 0.5):
+            result = name
+    untestable = any("untestable" in row for row in claim["rows"])
+    return result + " where testable" * untestable
+
+
+def _row_verdicts(claim: Mapping, found: Mapping[str, Finding]) -> list[str]:
+    """Verdicts of the rows that count and have a value."""
+    counted = [row for row in claim["rows"] if not row.get("beyond")]
+    judged = [row_verdict(row, found.get(row["key"])) for row in counted]
+    return [verdict for verdict in judged if verdict in VERDICTS.values()]
+
+
+# ------------------------------------------------------------------------ tables
+def rows(found: Mapping[str, Finding], ids: Sequence[str] = ()) -> pd.DataFrame:
+    """Every row of the claims (default: all): its fields in the file, the finding and
+    the verdicts on the row and on its claim ("claim_verdict").
+    """
+    claims = read()
+    return pd.DataFrame(
+        {"claim": key, "short": "", "computed": claims[key]["computed"]}
+        | row
+        | asdict(found.get(row["key"]) or exact(np.nan))
+        | {"verdict": row_verdict(row, found.get(row["key"]))}
+        | {"claim_verdict": verdict(claims[key], found)}
+        for key in ids or claims
+        for row in claims[key]["rows"]
+    )
+
+
+def scoreboard(found: Mapping[str, Finding]) -> pd.DataFrame:
+    """A row per claim: what the paper says, the verdict, and how many rows hold."""
+    lines = {}
+    for key, claim in read().items():
+        judged = _row_verdicts(claim, found)
+        holds = f"{judged.count('holds')} of {len(judged)}"
+        lines[key] = claim["says"], verdict(claim, found), holds
+    columns = ["the paper says", "verdict", "rows that hold"]
+    return pd.DataFrame.from_dict(lines, "index", columns=columns).rename_axis("claim")
+
+
+def table(
+    ids: Sequence[str], found: Mapping[str, Finding], links: bool = False
+) -> pd.DataFrame:
+    """What the paper says and what we find: a line per row of the named claims.
+
+    With ``links``, a measure leads to the code that computed it (as HTML).
+
+    Raises
+    ------
+    ValueError : a finding that no row of these claims asks for.
+    """
+    judged = rows(found, ids)
+    if unknown := sorted(found.keys() - set(judged["key"])):
+        raise ValueError(f"{unknown}: no row of {ids} asks for these findings.")
+    lines = [_line(row.dropna(), links) for _, row in judged.iterrows()]
+    table = pd.DataFrame(lines).set_index(["claim", "measure"])
+    return table.loc[:, (table != "").any()]
+
+
+def paper_values(ids: Sequence[str]) -> dict[str, float | str]:
+    """The paper's numbers and those of the authors' earlier code, for the prose: keys
+    are ``paper_<key>`` and ``authors_<key>``.
+    """
+    claims, values = read(), {}
+    for row in (row for key in ids for row in claims[key]["rows"]):
+        values[f"paper_{row['key']}"] = row["paper"]
+        if "authors_2022" in row:
+            values[f"authors_{row['key']}"] = row["authors_2022"]
+    return values
+
+
+def _line(row: Mapping, links: bool) -> dict[str, str]:
+    measure = row["what"] + " (beyond the paper)" * row.get("beyond", False)
+    if links:
+        page, _, place = row["computed"].partition("#")
+        measure = f'<a href="{page}.html#{place}">{measure}</a>'
     return {
-        "claim": f"{claim['id']}: {verdict(claim, found)}", "measure": row["what"],
-        "the paper says": shown(row["paper"]), "the row asks": _asked(row), "we find (95 % interval)": here,
-        "verdict": judged, "their 2022 code": shown(row.get("authors_2022")),
-    }  # fmt: skip
+        "claim": f"{row['claim']}: {row['claim_verdict']}",
+        "measure": measure,
+        "the paper says": _shown(row["paper"], row),
+        "their 2022 code": _shown(row.get("authors_2022", ""), row),
+        "the row asks": _bounds(row),
+        "we find (95 % interval)": _result(row),
+        "verdict": row["verdict"],
+    }
 
 
-def _asked(row: Mapping) -> str:
-    """The row's bounds in words."""
+def _shown(value: float | str, row: Mapping) -> str:
+    return value if isinstance(value, str) else format(value, row["format"])
+
+
+def _result(row: Mapping) -> str:
+    if "value" not in row:
+        return row.get("untestable", row["verdict"])
+    value, low, high = (_shown(row[name], row) for name in ("value", "low", "high"))
+    interval = row["low"] < row["high"] and np.isfinite(row["high"] - row["low"])
+    return f"{value} ({low} to {high})" if interval else value
+
+
+def _bounds(row: Mapping) -> str:
     spec = row["format"] if row["format"].endswith("%") else "g"
-    low, high = (format(row[key], spec) if key in row else "" for key in ("at_least", "at_most"))
-    return f"{low} to {high}" if low and high else f"≥ {low}" if low else f"≤ {high}"
-
-
-def paper_values(ids: list[str], path: Path | None = None) -> dict[str, float | str]:
-    """The paper's own numbers, as ``paper_<key>`` and ``authors_<key>``, to be glued into prose."""
-    rows = [row for key, claim in read(path).items() if key in ids for row in claim["rows"]]
-    authors = {f"authors_{row['key']}": row["authors_2022"] for row in rows if "authors_2022" in row}
-    return {f"paper_{row['key']}": row["paper"] for row in rows} | authors
+    bounds = [format(row[k], spec) for k in ("at_least", "at_most") if k in row]
+    sign = "≥ " if "at_least" in row else "≤ "
+    return " to ".join(bounds) if len(bounds) == 2 else sign + bounds[0]

@@ -1,16 +1,33 @@
-"""The same question asked of every model of an ensemble: the unit of inference is the model (its seed)."""
+"""One question put to every model of an ensemble; the unit of inference is the model.
+
+Results are tidy frames with ``value``, a mean over models, and an interval from ``low``
+to ``high``. Rows of R2 are named as in the claims: "low80_mnist_images" is that of the
+80 % of the nodes with the lowest PoZ.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from helpers import checks, rsa, sparsity
-from helpers.claims import Finding, exact
+from helpers.data import Lenets
+
+ITEMS = ("images", "class means")
+SOURCES = ("all test images", "the items themselves")
+"""The images that the PoZ is computed from."""
+NOTABLE_R2 = 0.4
+"""What some models exceed with their highest-PoZ nodes alone, says the paper (C4)."""
+_SHORT = {"lowest": "low", "highest": "high", "class means": "classes"}
 
 
+# ------------------------------------------------------------------ a row per model
 def class_means(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean embedding of each class, (n_classes, n_features), classes in ascending order of their label.
+    """Mean embedding of each class, (n_classes, n_nodes), in ascending order of label.
 
     Raises
     ------
@@ -18,73 +35,234 @@ def class_means(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     x, labels = checks.embeddings(embeddings), np.asarray(labels)
     if labels.shape != (len(x),):
-        raise ValueError(f"labels must be ({len(x)},), one per image; got shape {labels.shape}.")
+        expected = f"labels must be ({len(x)},), one per image"
+        raise ValueError(f"{expected}; got shape {labels.shape}.")
     return np.stack([x[labels == label].mean(axis=0) for label in np.unique(labels)])
 
 
-def poz_orders(pozs: np.ndarray, first: str, rng: np.random.Generator | None = None) -> list[np.ndarray]:
-    """An order of insertion per model: the "lowest" PoZ first, the "highest" first, or "random" (``rng`` draws it).
+def per_model(models: Mapping[str, Lenets]) -> pd.DataFrame:
+    """A row per model: "set" (its key), "seed" and "accuracy" on the full test set.
 
-    ``pozs`` is (n_models, n_features).
+    "rare" is the share of nodes with a PoZ above 80 %, "ghost_share" that with a PoZ of
+    100 %, and "ghosts" their number.
     """
-    checks.choice("first", first, ("lowest", "highest", "random"))
+    frames = {
+        name: pd.DataFrame(
+            {
+                "seed": model.seeds,
+                "accuracy": model.accuracy,
+                "rare": (model.poz > 0.8).mean(axis=1),
+                "ghosts": (model.poz == 1).sum(axis=1),
+                "ghost_share": (model.poz == 1).mean(axis=1),
+            }
+        )
+        for name, model in models.items()
+    }
+    return pd.concat(frames, names=["set"]).reset_index("set")
+
+
+def poz_orders(
+    pozs: np.ndarray, first: str, rng: np.random.Generator | None = None
+) -> list[np.ndarray]:
+    """An order of insertion for each model, from its PoZ: ``pozs`` (n_models, n_nodes).
+
+    ``first`` is "lowest" or "highest" (PoZ), "random", or "live": the nodes that fire,
+    at random, then the ghosts. ``rng`` draws the latter two.
+    """
+    checks.choice("first", first, ("lowest", "highest", "random", "live"))
     if first == "random":
         return [rng.permutation(len(poz)) for poz in pozs]
+    if first == "live":
+        live = [rng.permutation(np.flatnonzero(poz < 1)) for poz in pozs]
+        ghosts = [np.flatnonzero(poz == 1) for poz in pozs]
+        return [np.concatenate(parts) for parts in zip(live, ghosts, strict=True)]
     return [sparsity.poz_order(poz, highest_first=first == "highest") for poz in pozs]
 
 
 def insertion_curves(
-    embeddings: np.ndarray,
-    orders: list[np.ndarray],
+    embeddings: Sequence[np.ndarray],
+    orders: Sequence[np.ndarray],
     sizes: np.ndarray | None = None,
     similarity: str = "pearson",
-    undefined: str = "drop",
-    min_defined: float = 0.5,
 ) -> rsa.InsertionCurve:
     """Insertion curve of each model against its own full similarity matrix.
 
-    Parameters
-    ----------
-    embeddings : (n_models, n_items, n_features).
-    orders : a permutation of the features per model.
-    sizes, similarity, undefined : as `rsa.insertion_curve`.
-    min_defined : R2 is NaN where a smaller share of the items than this has a defined similarity.
-
-    Returns
-    -------
-    InsertionCurve with ``sizes`` (n_sizes,), ``r2`` and ``n_undefined`` (n_models, n_sizes).
+    Items without a similarity are left out at that size; R2 is NaN where they are more
+    than half. ``embeddings`` is (n_models, n_items, n_nodes); ``r2`` and
+    ``n_undefined`` of the result are (n_models, n_sizes).
     """
     curves = [
-        rsa.insertion_curve(x, order, rsa.similarity_matrix(x, similarity), sizes, similarity, undefined)
+        rsa.insertion_curve(
+            x, order, rsa.similarity_matrix(x, similarity), sizes, similarity, "drop"
+        )
         for x, order in zip(embeddings, orders, strict=True)
     ]
-    r2, n_undefined = (np.stack([getattr(curve, name) for curve in curves]) for name in ("r2", "n_undefined"))
-    too_few = n_undefined > (1 - min_defined) * embeddings.shape[1]
-    return rsa.InsertionCurve(curves[0].sizes, np.where(too_few, np.nan, r2), n_undefined)
+    n_undefined = np.stack([curve.n_undefined for curve in curves])
+    enough = 2 * n_undefined <= len(embeddings[0])
+    r2 = np.where(enough, np.stack([curve.r2 for curve in curves]), np.nan)
+    return rsa.InsertionCurve(curves[0].sizes, r2, n_undefined)
 
 
-def size_of_share(share: float, n_features: int) -> int:
-    """Number of features that is ``share`` of all, rounded to the nearest whole number, at least 1."""
-    return max(1, round(share * n_features))
+def r2_without_ghosts(curve: rsa.InsertionCurve, pozs: np.ndarray) -> np.ndarray:
+    """R2 of each model without its ghosts, from a full curve, lowest PoZ first."""
+    n_live = (pozs < 1).sum(axis=1)
+    return curve.r2[np.arange(len(pozs)), n_live - 1]
 
 
-def mean_over_models(values: np.ndarray, level: float = 0.95) -> Finding:
-    """Mean over models with its t-interval; models where the value is undefined (NaN) are left out.
+def tie_range(
+    models: Lenets, share: float, n_images: int, n_ties: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Range of R2, (n_models,), over ``n_ties`` random orders within ties of PoZ.
 
-    ``values`` is (n_models,). NaN where fewer than half of the models are defined, for they would be a selected
-    remainder; the interval of a single model is as wide as can be.
+    The items are images, and the PoZ is computed from them.
     """
-    defined = values[~np.isnan(values)]
-    if not defined.size or 2 * defined.size < values.size:
-        return Finding(np.nan, -np.inf, np.inf)
-    if defined.size == 1:
-        return Finding(float(defined[0]), -np.inf, np.inf)
-    mean = defined.mean()
-    half = stats.t.ppf((1 + level) / 2, defined.size - 1) * defined.std(ddof=1) / np.sqrt(defined.size)
-    return Finding(float(mean), float(mean - half), float(mean + half))
+    x = models.embeddings[:, models.draw(n_images, rng)]
+    size = np.array([size_of_share(share, x.shape[2])])
+    pozs = [sparsity.percentage_of_zeros(each) for each in x]
+    r2 = []
+    for _ in range(n_ties):
+        orders = [sparsity.poz_order(poz, rng=rng) for poz in pozs]
+        r2.append(insertion_curves(x, orders, size).r2[:, 0])
+    return np.ptp(r2, axis=0)
 
 
-def models_above(values: np.ndarray, above: float) -> Finding:
-    """How many models' values, (n_models,), exceed ``above``: exact; NaN where fewer than half of them are defined."""
-    defined = values[~np.isnan(values)]
-    return exact((defined > above).sum() if defined.size and 2 * defined.size >= values.size else np.nan)
+# ------------------------------------------------------------- summaries over models
+def size_of_share(share: float, n_nodes: int) -> int:
+    """The number of nodes nearest to a ``share`` of them, at least 1."""
+    return max(1, round(share * n_nodes))
+
+
+def mean_over_models(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean of ``values`` (n_models,) and the ends of its 95 % t-interval.
+
+    Models without a value (NaN) are left out. With fewer than half of the models left
+    the mean is NaN, because they are a biased sample; one model has no finite interval.
+    """
+    defined = values[np.isfinite(values)]
+    if not _enough(values):
+        return np.nan, -np.inf, np.inf
+    mean, half = defined.mean(), np.inf
+    if len(defined) > 1:
+        half = stats.t.ppf(0.975, len(defined) - 1) * stats.sem(defined)
+    return float(mean), float(mean - half), float(mean + half)
+
+
+def models_above(values: np.ndarray, threshold: float) -> float:
+    """How many of ``values`` (n_models,) exceed a threshold; NaN if most are NaN."""
+    return float((values > threshold).sum()) if _enough(values) else np.nan
+
+
+def _enough(values: np.ndarray) -> bool:
+    return len(values) > 0 and 2 * np.isfinite(values).sum() >= len(values)
+
+
+def mean_curves(
+    curves: Mapping[tuple, np.ndarray], x: np.ndarray, columns: Sequence[str]
+) -> pd.DataFrame:
+    """Mean over models at every ``x``, with ``low`` and ``high`` one SD from it.
+
+    ``curves`` are (n_models, n_points) in [0, 1]; their keys, and x, fill the
+    ``columns``. NaN where fewer than half of the models have a value.
+    """
+    frames = []
+    for key, curve in curves.items():
+        values = pd.DataFrame(curve)
+        mean, sd = values.mean().where(values.notna().mean() >= 0.5), values.std()
+        summary = {
+            "value": mean,
+            "low": (mean - sd).clip(lower=0),
+            "high": (mean + sd).clip(upper=1),
+        }
+        named = dict(zip(columns, (*key, x), strict=True))
+        frames.append(pd.DataFrame(named | summary))
+    return pd.concat(frames, ignore_index=True)
+
+
+def poz_distribution(
+    pozs: Mapping[str, np.ndarray], cumulative: bool = False
+) -> pd.DataFrame:
+    """Share of nodes by "set" and "PoZ", in bins of 5 % (middle) or up to each percent.
+
+    `mean_curves` of ``pozs`` (n_models, n_nodes).
+    """
+    edges = np.linspace(0, 1, 101 if cumulative else 21)
+    curves = {}
+    for name, models in pozs.items():
+        counts = np.stack([np.histogram(poz, edges)[0] for poz in models])
+        counts = counts.cumsum(axis=1) if cumulative else counts
+        curves[name,] = counts / models.shape[1]
+    x = edges[1:] if cumulative else (edges[1:] + edges[:-1]) / 2
+    return mean_curves(curves, x, ("set", "PoZ"))
+
+
+# ------------------------------------------------------------------------ tables of R2
+def at_shares(
+    curves: Mapping[tuple[str, str, str], rsa.InsertionCurve],
+    shares: Iterable[float],
+    n_nodes: int,
+) -> pd.DataFrame:
+    """R2 at shares of the nodes: `mean_over_models` in a row for each curve and share.
+
+    ``curves``, by data set, items and order, are `insertion_curves` with these sizes.
+    "n_defined" models have a value, and in "n_above" of them it exceeds `NOTABLE_R2`.
+    """
+    rows = {}
+    for ((name, items, first), curve), share in product(curves.items(), shares):
+        at = np.searchsorted(curve.sizes, size_of_share(share, n_nodes))
+        value, low, high = mean_over_models(curve.r2[:, at])
+        key = f"{_SHORT.get(first, first)}{100 * share:.0f}"
+        rows[f"{key}_{name}_{_SHORT.get(items, items)}"] = {
+            "set": name,
+            "items": items,
+            "order": first,
+            "share": share,
+            "value": value,
+            "low": low,
+            "high": high,
+            "n_defined": np.isfinite(curve.r2[:, at]).sum(),
+            "n_above": models_above(curve.r2[:, at], NOTABLE_R2),
+        }
+    return pd.DataFrame(list(rows.values()), index=list(rows))
+
+
+def subset_r2(
+    embeddings: Mapping[tuple[str, str], np.ndarray],
+    pozs: Mapping[str, np.ndarray],
+    first: str,
+    shares: Iterable[float],
+    similarity: str = "pearson",
+    rng: np.random.Generator | None = None,
+) -> pd.DataFrame:
+    """`at_shares` of curves at these sizes only, with a column "similarity".
+
+    ``embeddings`` (n_models, n_items, n_nodes) are by data set and items, ``pozs``
+    (n_models, n_nodes) by data set; ``first`` is an order of `poz_orders`.
+    """
+    n_nodes = next(iter(pozs.values())).shape[1]
+    sizes = np.unique([size_of_share(share, n_nodes) for share in shares])
+    curves = {}
+    for (name, items), x in embeddings.items():
+        orders = poz_orders(pozs[name], first, rng)
+        curves[name, items, first] = insertion_curves(x, orders, sizes, similarity)
+    return at_shares(curves, shares, n_nodes).assign(similarity=similarity)
+
+
+def low_poz_r2(
+    models: Lenets, share: float, n_images: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """R2 of the lowest-PoZ nodes under every combination of choices.
+
+    `subset_r2` for each similarity, each of `ITEMS` and, in the column "PoZ from", each
+    of `SOURCES`. The image-level matrices are those of ``n_images`` images.
+    """
+    drawn = models.embeddings[:, models.draw(n_images, rng)]
+    embeddings = dict(zip(ITEMS, (drawn, models.class_means), strict=True))
+    tables = []
+    for (items, x), source in product(embeddings.items(), SOURCES):
+        of_items = np.stack([sparsity.percentage_of_zeros(each) for each in x])
+        pozs = {models.dataset: models.poz if source == SOURCES[0] else of_items}
+        for similarity in rsa.SIMILARITIES:
+            key = {(models.dataset, items): x}
+            table = subset_r2(key, pozs, "lowest", [share], similarity)
+            tables.append(table.assign(**{"PoZ from": source}))
+    return pd.concat(tables, ignore_index=True)
