@@ -77,3 +77,9 @@ def compute(
         embeddings=x[:, kept],
         command=models.origin.get("command", "trained in this run"),
     )
+
+
+def record(command: str) -> None:
+    """Make all files, for ``python -m pipeline activations``."""
+    paths = ensure()
+    print(f"{len(paths)} files in {paths[0].parent}")

@@ -7,7 +7,6 @@ number of processes; on a GPU the models of an ensemble train as one batch
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -311,46 +310,37 @@ def ensemble_embeddings(
     return np.stack(joblib.Parallel(n_threads, prefer="threads")(jobs))
 
 
-# -------------------------------------------------------------------- command line
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``python -m pipeline train``."""
-    parser.add_argument("dataset", choices=sorted(RECIPES))
-    parser.add_argument("--models", type=int, default=50, help="number of models")
-    parser.add_argument("--epochs", type=int, help="default: the recipe's")
-    parser.add_argument("--learning-rate", type=float, help="default: the recipe's")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--data", default="full", choices=("full", "shipped"))
-    parser.add_argument("--folder", type=Path, help="of single models (default: cache)")
-    parser.add_argument("--target", type=Path, help="file (default: the shipped one)")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Train, pack and register an ensemble."""
-    name = options.dataset
-    changes = {"epochs": options.epochs, "learning_rate": options.learning_rate}
-    changes = {key: value for key, value in changes.items() if value}
-    recipe = replace(RECIPES[name], **changes)
-    folder = options.folder or datasets.cache_folder() / "models"
-    seeds, where = range(options.models), (options.workers, options.device)
-    paths = train_ensemble(name, seeds, folder, recipe, options.data, *where)
-    images = datasets.load_images(name, options.data)
+# ------------------------------------------------------------------- shipped files
+def record(
+    dataset: str,
+    models: int,
+    epochs: int | None,
+    learning_rate: float | None,
+    workers: int,
+    device: str,
+    source: str,
+    folder: Path | None,
+    target: Path | None,
+    command: str,
+) -> None:
+    """Train, pack and, in ``data/``, register an ensemble; None: the recipe's value."""
+    recipe = RECIPES[dataset]
+    rate = learning_rate or recipe.learning_rate
+    recipe = replace(recipe, epochs=epochs or recipe.epochs, learning_rate=rate)
+    folder = folder or datasets.cache_folder() / "models"
+    seeds = range(models)
+    paths = train_ensemble(dataset, seeds, folder, recipe, source, workers, device)
     origin = {
         "recipe": asdict(recipe),
-        "command": options.command_line,
+        "command": command,
         "versions": data.versions("torch", "numpy"),
         "machine": data.machine(),
-        "training_images": data.sha256(images.x_train),
+        "training_images": data.sha256(datasets.load_images(dataset, source).x_train),
     }
-    target = options.target or data.data_folder() / f"lenet5_{name}.safetensors"
-    save_ensemble(trained := stack(name, paths, origin), target)
+    target = target or data.data_folder() / f"lenet5_{dataset}.safetensors"
+    save_ensemble(trained := stack(dataset, paths, origin), target)
     if target.parent.resolve() == data.data_folder().resolve():
-        manifest.register(
-            target,
-            f"trained here on {name}",
-            "MIT",
-            options.command_line,
-            rounding="parameters in half precision",
-        )
+        notes = {"rounding": "parameters in half precision"}
+        manifest.register(target, f"trained here on {dataset}", "MIT", command, **notes)
     mean = trained.accuracy.mean()
     print(f"{target.name}: {len(trained)} models, mean accuracy {mean:.4f}")

@@ -1,0 +1,95 @@
+"""Everything that makes what lies in ``data/``: ``python -m pipeline COMMAND --help``.
+
+Each command is a function of the pipeline that writes files and enters them into the
+manifest, together with the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+
+COMMANDS = {
+    "train": "training.record",
+    "activations": "lenets.record",
+    "samples": "samples.record",
+    "objects92": "objects92.record",
+    "human": "human.record_sets",
+    "simulation": "human.record_simulation",
+    "ghosts-cifar10": "ghosts.record_cifar10",
+    "ghosts-imagenet": "ghosts.record_imagenet",
+}
+"""Functions of the arguments of each command and of ``command``, its text."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; reading it imports none of the modules behind it."""
+    main = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
+    commands = main.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="an ensemble of LeNet-5s")
+    train.add_argument("dataset", choices=("cifar10", "mnist"))
+    train.add_argument("--models", type=int, default=50, help="seeds 0, 1, ...")
+    train.add_argument("--epochs", type=int, help="default: the recipe's")
+    train.add_argument("--learning-rate", type=float, help="default: the recipe's")
+    train.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    train.add_argument("--device", default="cpu", help="cpu, or cuda: all as one batch")
+    train.add_argument("--source", default="full", choices=("full", "shipped"))
+    train.add_argument("--folder", type=Path, help="of single models (default: cache)")
+    train.add_argument("--target", type=Path, help="default: the shipped file")
+
+    commands.add_parser("activations", help="of the shipped LeNet-5s, into _build/")
+
+    samples = commands.add_parser("samples", help="of MNIST and CIFAR-10, and AlexNet")
+    samples.add_argument("--alexnet", type=Path, help="see pipeline.samples")
+    samples.add_argument("--folder", type=Path, default=Path("data"))
+
+    objects = commands.add_parser(
+        "objects92", help="92 objects: images, judgments, VGG"
+    )
+    paths(objects, "OBJECTS92 LPIPS_WEIGHTS", "see pipeline.objects92")
+    objects.add_argument("--folder", type=Path, default=Path("data"))
+
+    human = commands.add_parser("human", help="page 03's analysis of Peterson's sets")
+    paths(human, "PETERSON", "see pipeline.judgments")
+
+    simulation = commands.add_parser(
+        "simulation", help="false alarms of page 03's tests"
+    )
+    simulation.add_argument("--simulations", type=int, default=1000)
+
+    cifar10 = commands.add_parser("ghosts-cifar10", help="page 04's CIFAR-10 images")
+    paths(cifar10, "LPIPS_WEIGHTS", "see pipeline.objects92")
+
+    imagenet = commands.add_parser("ghosts-imagenet", help="page 04's Peterson sets")
+    paths(imagenet, "PETERSON IMAGES WORDNET", "see pipeline.ghosts")
+    return main
+
+
+def paths(command: argparse.ArgumentParser, names: str, explanation: str) -> None:
+    """Add a positional argument for a file or folder for each of ``names``."""
+    for name in names.split():
+        command.add_argument(name.lower(), type=Path, metavar=name, help=explanation)
+
+
+def as_text(argv: list[str], arguments: dict[str, object]) -> str:
+    """The command as the manifest states it: names in place of the user's paths."""
+    given = {str(v): k.upper() for k, v in arguments.items() if isinstance(v, Path)}
+    words = [given.get(str(Path(word)), word) for word in argv]
+    return " ".join(["python -m pipeline", *words])
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command."""
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = vars(parser().parse_args(argv))
+    module, name = COMMANDS[arguments.pop("name")].split(".")
+    function = getattr(importlib.import_module(f"pipeline.{module}"), name)
+    function(**arguments, command=as_text(argv, arguments))
+
+
+if __name__ == "__main__":
+    main()
