@@ -1,33 +1,31 @@
-"""Run one notebook with other parameters, through papermill: ``make run NB=02 P="dataset=mnist n_models=10"``."""
+"""Run one notebook with other parameters: make run NB=02 P="dataset=mnist seed=1"."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import subprocess
 import sys
 
-from notebook_text import ROOT, parameters_of
+import yaml
+
+from notebooks import ROOT, Job, check_names, find, read, run
 
 
-def main(name: str, *settings: str) -> int:
-    """Check the names, then hand over to papermill."""
-    found = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    chosen = [path for path in found if name and path.name.startswith(name)]
-    if len(chosen) != 1:
-        sys.exit(
-            f"NB={name!r} names {len(chosen)} notebooks; give the start of one of: {', '.join(p.stem for p in found)}."
-        )
-    known = parameters_of(chosen[0].with_suffix(".md"))
+def main(name: str, *settings: str) -> None:
+    """Check the names, execute, and say where the result is."""
     for setting in settings:
-        if "=" not in setting or setting.split("=")[0] not in known:
-            sys.exit(f"P takes name=value; got {setting!r}. {chosen[0].stem} has the parameters: {', '.join(known)}.")
-    result = ROOT / "_build" / "runs" / ("_".join([chosen[0].stem, *settings]).replace("/", "-") + ".ipynb")
-    result.parent.mkdir(parents=True, exist_ok=True)
-    options = [part for setting in settings for part in ("-p", *setting.split("=", 1))]
-    status = subprocess.call([sys.executable, "-m", "papermill", str(chosen[0]), str(result), *options])
-    print(f"\nThe executed notebook is {os.path.relpath(result)}")
-    return status
+        if "=" not in setting:
+            sys.exit(f"P takes name=value, separated by spaces; got {setting!r}.")
+    text = find(name, sorted((ROOT / "notebooks").glob("*.md")))
+    values = dict(setting.split("=", 1) for setting in settings)
+    check_names(text, values)
+    file = "_".join([text.stem, *settings]).replace("/", "-") + ".ipynb"
+    result = ROOT / "_build" / "runs" / file
+    notebook = read(text, {name: yaml.safe_load(v) for name, v in values.items()})
+    if failure := asyncio.run(run(Job(text, result, notebook, key=""))):
+        sys.exit(failure)
+    print(f"The executed notebook is {os.path.relpath(result)}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -1,193 +1,216 @@
-"""Let the cells of the built pages run in the reader's browser.
+"""A Sphinx extension: the cells of a page run in the reader's browser.
 
-    python scripts/build_live.py    # `make book` does it
-
-Writes ``live/`` into the built book: Python for the browser (scripts/fetch_live.py), `helpers`, the shipped data, the
-LeNets' activations, and what the notebooks found; and puts each page's cells, the script and the style that run them
-into the page. Where Python for the browser cannot be had, the pages say so.
+Pages made from notebooks get their cells as JSON, with the script that runs them. The
+folder ``live/`` of the book gets Python for the browser (`live_fetch`), `helpers`, and
+the files that helpers read. Where Python cannot be obtained, the pages say so.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
 import shutil
-import sys
 import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
 
-from bs4 import BeautifulSoup
+import nbformat
+from sphinx.util import logging
 
-import live_fetch as fetch_live
-from helpers import datasets, lenets
-from notebook_text import read
+import live_fetch
+from helpers import data
+from page import ROOT, notebook_of
+from pipeline import datasets, lenets
 
-ROOT = Path(__file__).resolve().parents[1]
-QUICK = tomllib.loads(Path(__file__).with_name("live_quick.toml").read_text())
-ENSEMBLES = (("mnist", 50, ""), ("cifar10", 50, ""), ("cifar10", 4, "_lr0.001"), ("cifar10", 4, "_lr0.004"))
-COMPUTED_BY = ("lenets", "training", "networks", "ensembles", "sparsity", "datasets")
-BESIDE = ("jinja2", "markupsafe")
-"""Packages without compiled parts (or able to do without) that go along with helpers, as installed here."""
-NOT_SHOWN = {"remove-cell", "remove-input", "remove_cell", "remove_input"}
+HERE = Path(__file__).parent
+QUICK = tomllib.loads((HERE / "live_quick.toml").read_text("utf-8"))
+PACKED = ("jinja2", "markupsafe")
+"""Packages for styled tables, taken from this environment without compiled parts."""
+HIDDEN = {"remove-cell", "remove-input", "remove_cell", "remove_input"}
 NOT_OBTAINED = (
-    "Cells cannot be run in this copy of the book: Python for the browser could not be obtained when it was built. "
-    "Build it again where the network can be reached (make book)."
+    "Cells cannot be run in this copy of the book: Python for the browser could not be "
+    "obtained when it was built. Build it again with a network connection (make book)."
 )
-NOT_HERE = (
-    "Cells of this page need {}, which a browser does not have. They run in the notebook: make run, in a clone of the "
-    "repository."
+NEEDS_MORE = (
+    "Cells of this page need {}, which a browser does not have. They run in the "
+    "notebook: make run, in a clone of the repository."
 )
-ADDED = re.compile(r"<!-- live -->.*?<!-- /live -->\n?", flags=re.DOTALL)
+log = logging.getLogger(__name__)
 
 
-def add(source: Path, wheel: Path | None = None) -> str:
-    """Write the live parts into the book built from ``source``; returns why cells cannot run, or ""."""
-    built, reason = source / "_build" / "html", ""
-    shutil.rmtree(built / "live", ignore_errors=True)
-    (built / "live" / "files").mkdir(parents=True)
-    write_files(source, built / "live")
+def setup(app) -> dict:
+    # a change of this value renders every page again
+    app.add_config_value("live_about", {}, "html", types=(dict,))
+    app.connect("config-inited", obtain)
+    app.connect("html-page-context", add_cells)
+    app.connect("build-finished", write)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def obtain(app, config) -> None:
+    """Get Python for the browser, or the reason that pages give."""
     try:
-        write_runtime(built / "live" / "runtime", wheel)
-    except fetch_live.Unavailable as error:
-        reason = str(error)
-    listed = listing(built / "live")
-    (built / "live" / "files.json").write_text(json.dumps(listed))
-    about = {
-        "version": digest(json.dumps(listed).encode()),
-        "reason": reason and NOT_OBTAINED,
-        "bytes": listed["bytes"],
-    }
-    for text in sorted([*source.glob("notebooks/*.md"), *source.glob("book/*.md")]):
-        page = built / text.parent.name / f"{text.stem}.html"
-        if page.is_file() and "{code-cell}" in text.read_text():
-            page.write_text(with_cells(page.read_text(), text, about))
-    return reason
+        files = runtime().iterdir()
+        about = {"reason": "", "bytes": sum(path.stat().st_size for path in files)}
+    except live_fetch.Unavailable as error:
+        log.info("Cells cannot be run in the pages: %s", error)
+        about = {"reason": NOT_OBTAINED, "bytes": 0}
+    config.live_about = about
 
 
-# ------------------------------------------------------------------------------------------------------------ the pages
-def with_cells(page: str, text: Path, about: dict) -> str:
-    """The HTML of a page with its cells and what runs them. Raises ValueError where page and text disagree."""
-    page = ADDED.sub("", page)
-    cells = cells_of(text)
-    shown = [cell["source"].strip() for cell in cells if cell["shown"]]
-    found = [pre.get_text().strip() for pre in BeautifulSoup(page, "html.parser").select("div.cell div.cell_input pre")]
-    if shown != found:
-        raise ValueError(f"{text.name}: the cells of the built page are not those of the text: build the book again.")
-    if not shown:
-        return page
-    if needs := QUICK.get(text.stem, {}).get("needs"):
-        about = about | {"reason": NOT_HERE.format(needs)}
-    record = json.dumps(about | {"cells": cells, "setup": n_setup(cells), "quick": quick(text.stem, cells)})
-    record = record.replace("</", "<\\/")
-    added = (
-        f'<!-- live --><script type="application/json" id="live-cells">{record}</script>\n'
-        '<link rel="stylesheet" href="../_static/live.css">\n'
-        '<script defer src="../_static/live.js"></script><!-- /live -->\n'
-    )
-    return page.replace("</body>", f"{added}</body>")
+def runtime() -> Path:
+    """The folder with Python for the browser. Raises `live_fetch.Unavailable`."""
+    return live_fetch.fetch(live_fetch.pinned(), datasets.cache_folder())
 
 
-def cells_of(text: Path) -> list[dict]:
-    """All code cells of a text notebook in order: source, and whether the page shows it."""
-    code = [cell for cell in read(text).cells if cell.cell_type == "code"]
-    return [{"source": c.source, "shown": not NOT_SHOWN & set(c.metadata.get("tags", ()))} for c in code]
+# ----------------------------------------------------------------------- the pages
+def add_cells(app, pagename, templatename, context, doctree) -> None:
+    """Add a page's cells and what runs them, if it shows any."""
+    notebook = notebook_of(app.env, pagename) if doctree is not None else None
+    cells = cells_of(notebook) if notebook else []
+    if not any(cell["shown"] for cell in cells):
+        return
+    name = pagename.rpartition("/")[2]
+    record = app.config.live_about | page_record(name, cells)
+    body = json.dumps(record).replace("</", "<\\/")
+    app.add_js_file(None, body=body, type="application/json", id="live-cells")
+    app.add_js_file("live.js", defer="defer")
+    app.add_css_file("live.css")
+
+
+def page_record(name: str, cells: list[dict]) -> dict:
+    """What `live.js` needs to know of a page."""
+    about = {"cells": cells, "setup": n_setup(cells), "quick": quick(name, cells)}
+    if needs := QUICK.get(name, {}).get("needs"):
+        about["reason"] = NEEDS_MORE.format(needs)
+    return about
+
+
+def cells_of(notebook: nbformat.NotebookNode) -> list[dict]:
+    """All code cells in order: source, and whether the page shows it."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    hidden = [HIDDEN & set(cell.metadata.get("tags", ())) for cell in code]
+    return [
+        {"source": cell.source, "shown": not tags}
+        for cell, tags in zip(code, hidden, strict=True)
+    ]
 
 
 def n_setup(cells: list[dict]) -> int:
-    """How many cells at the top set and check the parameters; they always run together, in an empty namespace."""
-    return next((n for n, cell in enumerate(cells, 1) if "parameters.check(" in cell["source"]), 1)
+    """How many cells at the top set and check the parameters; they run together."""
+    checks = [n for n, c in enumerate(cells, 1) if "check_parameters(" in c["source"]]
+    return checks[0] if checks else 1
 
 
 def quick(name: str, cells: list[dict]) -> dict | None:
-    """The cell of the parameters with the quick settings."""
+    """The cell of the parameters with the quick settings of the page."""
     if "settings" not in QUICK.get(name, {}):
         return None
     source = cells[0]["source"]
     for parameter, value in QUICK[name]["settings"].items():
-        source, n = re.subn(rf"(?m)^{parameter} = [^#\n]*?(?=\s*(#|$))", f"{parameter} = {value!r}", source)
+        pattern = rf"(?m)^{parameter} = [^#\n]*?(?=\s*(#|$))"
+        source, n = re.subn(pattern, f"{parameter} = {value!r}", source)
         if n != 1:
-            raise ValueError(f"live_quick.toml: {name} has no parameter {parameter!r} in its first cell.")
+            raise ValueError(f"live_quick.toml: {name} has no parameter {parameter!r}.")
     return {"source": source}
 
 
-# ------------------------------------------------------------------------------------------------------------ the files
-def write_runtime(folder: Path, wheel: Path | None = None) -> None:
-    """Python for the browser, with a lock that lists what is there. Raises `fetch_live.Unavailable`."""
-    pinned = json.loads(fetch_live.PINNED.read_text())
-    shutil.copytree(fetch_live.fetch(pinned, datasets.cache_folder(), wheel), folder)
-    lock = folder / fetch_live.LOCK
-    lock.write_text(json.dumps(fetch_live.trimmed(json.loads(lock.read_text()), pinned["files"])))
-
-
-def write_files(source: Path, live: Path) -> None:
-    """helpers.zip, and under ``files`` what helpers reads, at the places where it looks for it."""
+# ----------------------------------------------------------------------- the files
+def write(app, exception) -> None:
+    """Write ``live/``; files that are there already are left alone."""
+    if exception or app.builder.format != "html":
+        return
+    live = Path(app.outdir) / "live"
+    live.mkdir(exist_ok=True)
+    if not app.config.live_about["reason"]:
+        write_runtime(live / "runtime", runtime())
     (live / "helpers.zip").write_bytes(helpers_zip())
-    for folder in ("data", "book", "values"):
-        (live / "files" / folder).mkdir()
-    for path in (ROOT / "data").iterdir():
-        if path.suffix != ".safetensors":
-            shutil.copy(path, live / "files" / "data")
-    for path in lenets_files():
-        shutil.copy(path, live / "files" / "data")
-    shutil.copy(source / "book" / "claims.toml", live / "files" / "book")
-    for path in (live.parent / "values").glob("0*.json"):
-        shutil.copy(path, live / "files" / "values")
+    write_files(app, live / "files")
+    (live / "files.json").write_text(json.dumps(listing(live)))
+
+
+def write_runtime(folder: Path, source: Path) -> None:
+    """Python for the browser, with a lock that lists only what is there."""
+    copy(source.iterdir(), folder)
+    lock = json.loads((source / live_fetch.LOCK).read_text())
+    trimmed = live_fetch.trimmed(lock, live_fetch.pinned()["files"])
+    (folder / live_fetch.LOCK).write_text(json.dumps(trimmed))
+
+
+def write_files(app, folder: Path) -> None:
+    """The files that helpers read, where they look for them."""
+    shipped = [p for p in data.data_folder().iterdir() if p.suffix != ".safetensors"]
+    copy([*shipped, *lenets.ensure()], folder / "data")
+    copy([ROOT / "book" / "claims.toml"], folder / "book")
+    (folder / "notebooks").mkdir(exist_ok=True)
+    for docname in [name for name in app.env.found_docs if "notebooks/" in name]:
+        notebook = without_shown(notebook_of(app.env, docname))
+        nbformat.write(notebook, folder / f"{docname}.ipynb")
+
+
+def without_shown(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A notebook with nothing but what it hands on to others (its records)."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code:
+        kept = [o for o in cell.outputs if "scrapbook" in o.get("metadata", {})]
+        cell.outputs = [o for o in kept if ".csv" not in o.metadata.scrapbook.name]
+        cell.source = ""
+    notebook.cells = [cell for cell in code if cell.outputs]
+    return notebook
+
+
+def copy(paths, folder: Path) -> None:
+    """Make ``folder`` hold ``paths`` and nothing else, without copying anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {path.name: path for path in paths}
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+    for name, path in wanted.items():
+        target, now = folder / name, path.stat()
+        if not target.exists() or target.stat().st_mtime_ns != now.st_mtime_ns:
+            shutil.copy2(path, target)
 
 
 def helpers_zip() -> bytes:
-    """`helpers` with its version, and `BESIDE`, as one archive; the same bytes for the same sources."""
+    """`helpers` with its version, the runner of cells, and `PACKED`, as one archive.
+
+    The bytes depend on the contents alone.
+    """
     version = metadata.version("rarely-firing-nodes")
     about = f"Metadata-Version: 2.1\nName: rarely-firing-nodes\nVersion: {version}\n"
     contents = {f"rarely_firing_nodes-{version}.dist-info/METADATA": about.encode()}
-    contents |= {f"helpers/{path.name}": path.read_bytes() for path in (ROOT / "src" / "helpers").glob("*.py")}
-    for name in BESIDE:
-        files = [file for file in metadata.files(name) if file.suffix == ".py" and file.parts[0] == name]
-        contents |= {str(file): Path(file.locate()).read_bytes() for file in files}
+    for path in [*(ROOT / "src").glob("helpers/*.py"), HERE / "live_runner.py"]:
+        name = path.name if path.parent == HERE else f"helpers/{path.name}"
+        contents[name] = path.read_bytes()
+    for package in PACKED:
+        for file in metadata.files(package):
+            if file.suffix == ".py" and file.parts[0] == package:
+                contents[str(file)] = Path(file.locate()).read_bytes()
     with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(contents):
-            archive.writestr(zipfile.ZipInfo(name), contents[name], zipfile.ZIP_DEFLATED)
+            info = zipfile.ZipInfo(name)
+            archive.writestr(info, contents[name], zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
-def lenets_files() -> list[Path]:
-    """The activations of the LeNets, computed again when what computes them has changed."""
-    inputs = [*(ROOT / "src" / "helpers" / f"{name}.py" for name in COMPUTED_BY), ROOT / "data" / "manifest.json"]
-    folder = ROOT / "_build" / f"lenets-{digest(*(path.read_bytes() for path in inputs))}"
-    if not (folder / "complete").exists():
-        for old in (ROOT / "_build").glob("lenets-*"):
-            shutil.rmtree(old)
-        folder.mkdir(parents=True)
-        for name, n_models, variant in ENSEMBLES:
-            lenets.export(folder, name, n_models, variant)
-        (folder / "complete").touch()
-    return sorted(folder.glob("*.npz"))
-
-
 def listing(live: Path) -> dict:
-    """What the worker has to know of the files: sizes, places, digests."""
-    files = [path for path in sorted((live / "files").rglob("*")) if path.is_file()]
-    runtime = [path for path in (live / "runtime").glob("*") if path.is_file()]
-    places = [path.relative_to(live / "files").as_posix() for path in files]
+    """What the worker needs to know of the files: places, sizes, hashes."""
+    folder = live / "files"
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    runtime_files = (live / "runtime").glob("*")
     return {
         "files": [
-            {"path": place, "size": path.stat().st_size, "v": digest(path.read_bytes())}
-            for place, path in zip(places, files, strict=True)
+            {
+                "path": path.relative_to(folder).as_posix(),
+                "size": path.stat().st_size,
+                "v": data.file_sha256(path)[:12],
+            }
+            for path in files
         ],
-        "helpers": digest((live / "helpers.zip").read_bytes()),
-        "packages": list(fetch_live.WANTED),
-        "bytes": sum(path.stat().st_size for path in [*runtime, live / "helpers.zip"]),
+        "helpers": data.file_sha256(live / "helpers.zip")[:12],
+        "packages": list(live_fetch.WANTED),
+        "bytes": sum(path.stat().st_size for path in runtime_files),
     }
-
-
-def digest(*parts: bytes) -> str:
-    """Twelve hexadecimal digits that tell contents apart."""
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
-
-
-if __name__ == "__main__":
-    if why := add(ROOT):
-        print(f"Cells cannot be run in the pages: {why}", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Runs the cells of a page outside Jupyter, one by one, as a reader's browser does (``book/_static/live_worker.js``).
+"""Runs the cells of a page outside Jupyter, as in a reader's browser (live_worker.js).
 
-What a cell gives is sent as it comes: ("text", what was printed), ("html", a table), ("png", a figure in base64, its
-width in pixels), ("error", a traceback).
+What a cell produces is sent as it comes: ("text", what was printed), ("html", a table),
+("png", a figure in base64, with its width in pixels), ("error", a traceback).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 
 Send = Callable[..., object]
 
-MOST = 200_000
-"""Characters that a cell may print; what goes beyond is dropped, and said to be."""
+MAX_CHARACTERS = 200_000
+"""How much a cell may print; the rest is dropped, with a note."""
 
 
 class Text:
-    """What ``IPython.display.Markdown`` stands for here: text shown without its marks for bold and code."""
+    """`IPython.display.Markdown` here: text without the marks of bold and code."""
 
     def __init__(self, data: str) -> None:
         self.data = data
@@ -36,7 +36,7 @@ class Text:
 
 
 class Html(Text):
-    """What ``IPython.display.HTML`` stands for here."""
+    """`IPython.display.HTML` here."""
 
     def _repr_html_(self) -> str:
         return self.data
@@ -44,24 +44,26 @@ class Html(Text):
 
 def namespace(send: Send) -> dict[str, Any]:
     """An empty namespace for the cells of a page, with Jupyter's ``display``."""
-    display = functools.partial(_display, send)
-    return {"__name__": "__main__", "__builtins__": vars(builtins) | {"display": display}}
+    known = vars(builtins) | {"display": functools.partial(display, send)}
+    return {"__name__": "__main__", "__builtins__": known}
 
 
 def stand_in_for_ipython(send: Send) -> None:
-    """Let things be imported from ``IPython.display``, with what the book uses of it; for where there is no IPython.
+    """Provide what the book imports from ``IPython.display``, where IPython is missing.
 
     The package itself stays absent: matplotlib would take it for a running IPython.
     """
     sys.modules["IPython.display"] = module = ModuleType("IPython.display")
-    vars(module).update(HTML=Html, Markdown=Text, display=functools.partial(_display, send))
+    module.HTML, module.Markdown = Html, Text
+    module.display = functools.partial(display, send)
 
 
 def run(source: str, name: str, names: dict[str, Any], send: Send) -> str:
-    """Run a cell in ``names`` and send what it gives. Returns the name of the exception that ended it, or "".
+    """Run a cell in ``names`` and send its output.
 
-    The value of a last expression is shown, unless it is None or the line ends with a semicolon; then the figures that
-    were drawn. ``name`` is that of the cell in tracebacks.
+    The value of a last expression is shown, unless it is None or the line ends with a
+    semicolon; then the figures that were drawn. ``name`` is that of the cell in
+    tracebacks. Returns the name of the exception that ended the cell, or "".
     """
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     printed = Printed(send)
@@ -72,7 +74,7 @@ def run(source: str, name: str, names: dict[str, Any], send: Send) -> str:
             if last is not None and (value := eval(last, names)) is not None:
                 show(value, send)
             send_figures(send)
-    except BaseException as error:  # noqa: BLE001 - an exit or an interrupt ends the cell, not the page
+    except BaseException as error:  # noqa: BLE001 - an exit or interrupt ends the cell
         send("error", trace(error), 0)
         return type(error).__name__
     finally:
@@ -82,10 +84,10 @@ def run(source: str, name: str, names: dict[str, Any], send: Send) -> str:
 
 
 class Printed(io.TextIOBase):
-    """A text stream that sends what is written to it, line by line, up to `MOST` characters."""
+    """A text stream that sends what is written to it, line by line, up to a limit."""
 
     def __init__(self, send: Send) -> None:
-        self._send, self._waiting, self._left = send, "", MOST
+        self._send, self._waiting, self._left = send, "", MAX_CHARACTERS
 
     def write(self, text: str) -> int:
         self._waiting += text
@@ -97,38 +99,49 @@ class Printed(io.TextIOBase):
         text, self._waiting = self._waiting[: self._left], ""
         if text:
             self._left -= len(text)
-            self._send("text", text if self._left else f"{text}\n... (the rest is not shown)\n", 0)
+            note = "" if self._left else "\n... (the rest is not shown)\n"
+            self._send("text", text + note, 0)
 
 
 def split(source: str, name: str) -> tuple[Any, Any]:
-    """The compiled cell without its last expression, and that expression (None where there is nothing to show)."""
+    """The compiled cell without its last expression, and that expression (or None)."""
     tree = ast.parse(source, name)
-    last = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";"):
+    last, is_silent = None, source.rstrip().endswith(";")
+    if tree.body and isinstance(tree.body[-1], ast.Expr) and not is_silent:
         last = compile(ast.Expression(tree.body.pop().value), name, "eval")
     return compile(tree, name, "exec"), last
 
 
 def show(value: Any, send: Send) -> None:
-    """Send ``value`` as Jupyter would show it: a table as HTML, anything else as text."""
+    """Send ``value`` as Jupyter would show it: a table as HTML, all else as text."""
     html = getattr(value, "_repr_html_", None)
-    content = html() if callable(html) and not isinstance(value, type) else None
-    send(*(("html", content, 0) if content is not None else ("text", f"{value!r}\n", 0)))
+    if callable(html) and not isinstance(value, type):
+        send("html", html(), 0)
+    else:
+        send("text", f"{value!r}\n", 0)
 
 
-def _display(send: Send, *values: Any) -> None:
+def display(send: Send, *values: Any) -> None:
+    """IPython's ``display``."""
     for value in values:
         show(value, send)
 
 
 def send_figures(send: Send) -> None:
-    """Send every open figure, at twice its resolution, as the book's own are."""
+    """Send every open figure, at twice its resolution, as in the book."""
     plt = sys.modules.get("matplotlib.pyplot")
     for number in plt.get_fignums() if plt else ():
         figure, buffer = plt.figure(number), io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=2 * figure.dpi, bbox_inches="tight", facecolor=figure.get_facecolor())
-        width = int.from_bytes(buffer.getvalue()[16:20], "big") // 2  # of the PNG header
-        send("png", base64.b64encode(buffer.getvalue()).decode(), width)
+        figure.savefig(
+            buffer,
+            format="png",
+            dpi=2 * figure.dpi,
+            bbox_inches="tight",
+            facecolor=figure.get_facecolor(),
+        )
+        png = buffer.getvalue()
+        width = int.from_bytes(png[16:20], "big") // 2  # from the header
+        send("png", base64.b64encode(png).decode(), width)
 
 
 def close_figures() -> None:

@@ -1,24 +1,30 @@
-"""A Sphinx extension: what every page of the book gets beyond the theme.
+"""A Sphinx extension: what pages get beyond the theme.
 
-* its executed notebook beside its source among the downloads;
-* tables of cells are numbered as tables: ``mystnb: {figure: {name, caption, classes: table}}``;
-* tables and references in the form that screen readers expect;
-* a description; and, where the book's address is known (``html: baseurl`` in _config.yml), a card for social media.
+* Figures of the class ``table`` are numbered as tables.
+* The CSV files that `helpers.notebook.download` put into a notebook's outputs are
+  written to ``values/`` and linked below the figure or table of the same name.
+* The text of a notebook is offered for download beside the notebook.
+* ``{notebook-figure} NOTEBOOK NAME`` shows a notebook's figure on another page.
+* ``{execution-table}`` lists the executed pages with their cells and seconds.
 """
 
 from __future__ import annotations
 
+import base64
+import os
 import re
-from contextlib import suppress
-from html import escape
+import shutil
 from pathlib import Path
 
 import nbformat
 from docutils import nodes
-from jupyter_cache import get_cache
+from sphinx import addnodes
+from sphinx.util.docutils import SphinxDirective
 
-CARD = "_static/card.png"
-CARD_ALT = "Insertion curves: R² with the full similarity matrix against the share of nodes, for three orders of nodes."
+from helpers.notebook import records
+
+ROOT = Path(__file__).resolve().parents[2]
+EMPTY_HEADING = re.compile(r"<th([^>]*)>((?:\s|&nbsp;|&#160;)*)</th>")
 
 
 class captioned_table(nodes.figure):
@@ -26,94 +32,161 @@ class captioned_table(nodes.figure):
 
 
 def setup(app) -> dict:
-    html = (lambda writer, node: writer.visit_figure(node), lambda writer, node: writer.depart_figure(node))
-    app.add_enumerable_node(captioned_table, "table", html=html)
+    app.add_enumerable_node(
+        captioned_table,
+        "table",
+        html=(
+            lambda writer, node: writer.visit_figure(node),
+            lambda writer, node: writer.depart_figure(node),
+        ),
+    )
+    app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
+    app.add_directive("notebook-figure", NotebookFigure)
+    app.add_directive("execution-table", ExecutionTable)
+    app.connect("config-inited", drop_launch_buttons)
     app.connect("doctree-read", count_tables)
-    app.connect("html-page-context", offer_notebook)  # before the theme's buttons, whose priority is 501 ...
-    app.connect("html-page-context", keep_notebook, priority=900)  # ... and after them
-    app.connect("html-page-context", mend)
-    app.connect("html-page-context", describe)
+    app.connect("doctree-read", drop_empty_headings)
+    app.connect("doctree-read", link_values, priority=900)  # after the downloads'
+    app.connect("html-page-context", offer_text, priority=900)  # after the buttons
+    app.connect("build-finished", write_values)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
+def notebook_of(env, docname: str) -> nbformat.NotebookNode | None:
+    """The executed notebook that a page is made from, if any."""
+    path = Path(env.doc2path(docname))
+    return nbformat.read(path, as_version=4) if path.suffix == ".ipynb" else None
+
+
+# -------------------------------------------------------------- figures and tables
 def count_tables(app, doctree) -> None:
-    """Turn figures of the class "table" into captioned tables, before Sphinx numbers them."""
+    """Turn figures of the class "table" into captioned tables, to be numbered so."""
     for figure in [*doctree.findall(nodes.figure)]:
         if "table" in figure["classes"]:
-            figure["classes"] = [name for name in figure["classes"] if name != "table"]
+            figure["classes"].remove("table")
             table = captioned_table("", *figure.children, **figure.attributes)
             figure.replace_self(table)
-            doctree.ids.update(dict.fromkeys(table["ids"], table))  # where references look
+            doctree.ids.update(dict.fromkeys(table["ids"], table))  # for references
 
 
-def offer_notebook(app, pagename, templatename, context, doctree) -> None:
-    """Name the notebook of a page; the theme makes a download button for ``ipynb_source``."""
-    if doctree is not None and (Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb").is_file():
-        context["ipynb_source"] = f"{pagename}.ipynb"
+def drop_empty_headings(app, doctree) -> None:
+    """The empty corner of a pandas table heads nothing; it becomes a plain cell."""
+    for raw in doctree.findall(nodes.raw):
+        if raw.get("format") == "html" and "<th" in raw.astext():
+            html = EMPTY_HEADING.sub(r"<td\1>\2</td>", raw.astext())
+            raw.children = [nodes.Text(html)]
 
 
-def keep_notebook(app, pagename, templatename, context, doctree) -> None:
-    """Write the executed notebook, in whose place the theme's buttons for Binder and Colab put one without outputs; and
-    take these buttons off pages of which the repository has no notebook.
-    """
-    if doctree is None or "ipynb_source" not in context:
+def visit_citation(writer, node) -> None:
+    """Give an entry of the literature the role that its list requires."""
+    type(writer).visit_citation(writer, node)
+    writer.body[-1] = writer.body[-1].replace("doc-biblioentry", "listitem")
+
+
+def depart_citation(writer, node) -> None:
+    type(writer).depart_citation(writer, node)
+
+
+# -------------------------------------------------------------------------- values
+def tables(notebook: nbformat.NotebookNode | None) -> dict[str, str]:
+    """The CSV files in a notebook's outputs, by file name."""
+    found = records(notebook) if notebook else {}
+    return {name: r["text/csv"] for name, r in found.items() if "text/csv" in r}
+
+
+def link_values(app, doctree) -> None:
+    """Link, below each figure or table, the CSV file of the same name."""
+    docname = app.env.docname
+    names = tables(notebook_of(app.env, docname))
+    up = "../" * docname.count("/")
+    for figure in doctree.findall(nodes.figure):
+        for name in [f"{i}.csv" for i in figure["ids"] if f"{i}.csv" in names]:
+            link = addnodes.download_reference(
+                "", "values (CSV)", refuri=f"{up}values/{name}", classes=["values"]
+            )
+            figure += nodes.legend("", nodes.paragraph("", "", link))
+
+
+def write_values(app, exception) -> None:
+    """Write the CSV files of all pages to ``values/``."""
+    if exception or app.builder.format != "html":
         return
-    target = Path(app.outdir) / "_sources" / context["ipynb_source"]
+    shutil.rmtree(folder := Path(app.outdir) / "values", ignore_errors=True)
+    folder.mkdir()
+    for docname in app.env.found_docs:
+        for name, content in tables(notebook_of(app.env, docname)).items():
+            (folder / name).write_text(content, "utf-8")
+
+
+# ------------------------------------------------------------------------- buttons
+def drop_launch_buttons(app, config) -> None:
+    """Without the repository's address there is nothing for Binder or Colab to open."""
+    if not config.html_theme_options.get("repository_url"):
+        config.html_theme_options.pop("launch_buttons", None)
+
+
+def offer_text(app, pagename, templatename, context, doctree) -> None:
+    """Offer the text of a notebook page among its downloads."""
+    text = ROOT / f"{pagename}.md"
+    if doctree is None or context.get("page_source_suffix") != ".ipynb":
+        return
+    target = Path(app.outdir) / "_sources" / text.relative_to(ROOT)
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = Path(app.outdir).parent / "jupyter_execute" / context["ipynb_source"]
-    nbformat.write(executed(app, source), target)
-    if not (Path(app.srcdir) / context["ipynb_source"]).is_file():
-        buttons = context["header_buttons"]
-        buttons[:] = [button for button in buttons if button.get("label") != "launch-buttons"]
+    shutil.copyfile(text, target)
+    button = {
+        "type": "link",
+        "url": context["pathto"](f"_sources/{pagename}.md", 1),
+        "text": ".md",
+        "tooltip": "Download as text",
+        "icon": "fas fa-file-lines",
+        "label": "download-text-button",
+    }
+    for group in context["header_buttons"]:
+        if group.get("label") == "download-buttons":
+            group["buttons"].insert(1, button)
 
 
-def executed(app, source: Path) -> nbformat.NotebookNode:
-    """The notebook ``source`` with its outputs, which MyST-NB leaves in the cache where it runs with one."""
-    notebook, config = nbformat.read(source, as_version=4), app.env.mystnb_config
-    if config.execution_mode == "cache":
-        with suppress(KeyError):  # a page that is executed in every build is not in the cache, and has its outputs
-            _, notebook = get_cache(config.execution_cache_path).merge_match_into_notebook(notebook)
-    return notebook
+# ---------------------------------------------------------------------- directives
+class NotebookFigure(SphinxDirective):
+    """A notebook's figure on another page, without a number, its caption given here."""
+
+    required_arguments = 2
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        _, path = self.env.relfn2path(self.arguments[0])
+        self.env.note_dependency(path)
+        cell = figure_cell(nbformat.read(path, as_version=4), self.arguments[1])
+        output = next(o for o in cell.outputs if "image/png" in o.get("data", {}))
+        picture = Path(self.env.app.doctreedir) / f"{self.arguments[1]}.png"
+        picture.write_bytes(base64.b64decode(output.data["image/png"]))
+        here = Path(self.env.doc2path(self.env.docname)).parent
+        about = cell.metadata.mystnb.image
+        image = nodes.image(uri=os.path.relpath(picture, here), alt=about.alt)
+        image["classes"] = about.classes.split()
+        if width := output.metadata.get("image/png", {}).get("width"):
+            image["width"] = f"{width}px"
+        caption = nodes.caption("", "", *self.parse_content_to_nodes()[0].children)
+        return [nodes.figure("", image, caption)]
 
 
-EMPTY_HEADING = re.compile(r"<th(?P<about>[^>]*)>(?P<blank>(?:\s|&nbsp;|&#160;)*)</th>")
+def figure_cell(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+    """The cell that draws the figure ``name``."""
+    for cell in notebook.cells:
+        if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == name:
+            return cell
+    raise ValueError(f"no cell of the notebook has a figure named {name!r}")
 
 
-def mend(app, pagename, templatename, context, doctree) -> None:
-    """The empty corner of a table of pandas heads nothing; an entry of the literature is an item of its list; the
-    status of a page is a word, where not every computer has a sign for it.
-    """
-    body = EMPTY_HEADING.sub(r"<td\g<about>>\g<blank></td>", context.get("body", ""))
-    context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"').replace("✅", "done")
+class ExecutionTable(SphinxDirective):
+    """The executed pages: cells and seconds, as recorded in their notebooks."""
 
-
-def describe(app, pagename, templatename, context, doctree) -> None:
-    """Add a page's description and, where the book has an address, its card to the head of the page."""
-    if doctree is None:
-        return
-    about = description(doctree)
-    tags = [("name", "description", about)]
-    if app.config.html_baseurl:
-        address = app.config.html_baseurl.rstrip("/")
-        tags += card(context["title"], app.config.html_title, about, f"{address}/{pagename}.html", f"{address}/{CARD}")
-    lines = [f'<meta {kind}="{name}" content="{escape(content)}">' for kind, name, content in tags]
-    context["metatags"] = "\n".join([context.get("metatags", ""), *lines])
-
-
-def description(doctree: nodes.document, longest: int = 200) -> str:
-    """The first paragraph of a page, cut after a whole word."""
-    text = next((" ".join(one.astext().split()) for one in doctree.findall(nodes.paragraph)), "")
-    return text if len(text) <= longest else text[:longest].rsplit(" ", 1)[0] + " …"
-
-
-def card(title: str, book: str, about: str, address: str, picture: str) -> list[tuple[str, str, str]]:
-    """The tags of Open Graph and of Twitter cards: (attribute, name, content)."""
-    graph = {
-        "title": title, "site_name": book, "description": about, "type": "article", "url": address, "image": picture,
-        "image:width": "1200", "image:height": "630", "image:alt": CARD_ALT,
-    }  # fmt: skip
-    twitter = {"card": "summary_large_image", "title": title, "description": about, "image": picture}
-    return [
-        *(("property", f"og:{name}", content) for name, content in graph.items()),
-        *(("name", f"twitter:{name}", content) for name, content in twitter.items()),
-    ]
+    def run(self) -> list[nodes.Node]:
+        lines = ["| page | code cells | seconds |", "|---|---|---|"]
+        for docname in sorted(self.env.found_docs):
+            if notebook := notebook_of(self.env, docname):
+                self.env.note_dependency(self.env.doc2path(docname))
+                about = notebook.metadata.get("execution", {})
+                cells, seconds = about.get("cells", ""), about.get("seconds", "")
+                lines.append(f"| {{doc}}`/{docname}` | {cells} | {seconds} |")
+        return self.parse_text_to_nodes("\n".join(lines))
