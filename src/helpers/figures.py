@@ -196,9 +196,48 @@ def matrix(ax: Axes, values: np.ndarray, labels: Sequence[str], title: str) -> A
 
 
 # ------------------------------------------------------------------ page 02
+def histogram(ax: Axes, frame: pd.DataFrame, x: str, y: str, hue: str) -> Axes:
+    """Steps of equal width around ``x``, a colour per value of ``hue``.
+
+    Whiskers extend from ``low`` to ``high``, columns of the frame.
+    """
+    for name, rows in frame.groupby(hue, sort=False):
+        middles, heights = rows[x].to_numpy(), rows[y].to_numpy()
+        width = middles[1] - middles[0]
+        edges = np.append(middles - width / 2, middles[-1] + width / 2)
+        colour, label = COLOURS.get(name, PALETTE[5]), NAMES.get(name, name)
+        ax.stairs(heights, edges, color=colour, fill=True, alpha=0.35)
+        ax.stairs(heights, edges, color=colour, linewidth=1.6, label=label)
+        ax.vlines(middles, rows["low"], rows["high"], color=colour, linewidth=1)
+    return ax
+
 
 # ------------------------------------------------------------------ page 03
 
 # ------------------------------------------------------------------ page 04
 
 # ------------------------------------------------------------------ page 05
+VERDICTS = {"holds": ("o", 0), "open": ("s", 1), "fails": ("X", 3)}
+"""Marker of a row's verdict, and the position of its colour in `PALETTE`."""
+
+
+def claim_rows(ax: Axes, rows: pd.DataFrame, limits: tuple[float, float]) -> Axes:
+    """Rows of claims (`helpers.claims.rows`): bounds, the paper's value and ours.
+
+    Bounds that are open end at ``limits``, the range of the axis.
+    """
+    y = np.arange(len(rows))
+    low, high = rows["at_least"].fillna(limits[0]), rows["at_most"].fillna(limits[1])
+    ax.barh(y, high - low, left=low, color="0.88", label="what the claim asks")
+    paper = pd.to_numeric(rows["paper"], errors="coerce")
+    ax.plot(paper, y, "D", color="0.35", markersize=5, label="the paper")
+    for verdict, (marker, colour) in VERDICTS.items():
+        judged = (rows["verdict"] == verdict).to_numpy()
+        value, low, high = rows.loc[judged, ["value", "low", "high"]].to_numpy().T
+        look = {"fmt": marker, "color": PALETTE[colour], "label": f"here: {verdict}"}
+        ax.errorbar(value, y[judged], xerr=(value - low, high - value), **look)
+    for position in y[(rows["verdict"] == "undefined").to_numpy()]:
+        ax.text(limits[0], position, "  undefined", va="center", fontsize="x-small")
+    ax.set(yticks=y, yticklabels=rows["claim"] + "  " + rows["short"])
+    ax.set(xlim=limits, ylim=(len(rows) - 0.4, -0.6))
+    return ax

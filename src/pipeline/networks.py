@@ -45,3 +45,14 @@ def penultimate(model: nn.Sequential, inputs: torch.Tensor, batch_size: int = 20
     """Post-ReLU activations of the penultimate layer, (n_images, 84), in evaluation mode."""
     body = model[:-1].eval()
     return torch.cat([body(batch) for batch in inputs.split(batch_size)])
+
+
+def record_outputs(layer: nn.Module, copy: bool) -> list[torch.Tensor]:
+    """A list that fills with the outputs of a layer, or with copies of them."""
+    outputs = []
+
+    def hook(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        outputs.append(output.clone() if copy else output)
+
+    layer.register_forward_hook(hook)
+    return outputs
