@@ -1,6 +1,7 @@
-"""The negative query: rank images so that those come first that do *not* belong to a category.
+"""The negative query: rank images so that those *not* of a category come first.
 
-Ghost features of the category (`helpers.ghosts`) are one way to score images for it; what else could is compared.
+The category's ghost features are one way to score images for it; obvious alternatives
+are scored too, and all rankings are measured alike.
 """
 
 from __future__ import annotations
@@ -9,185 +10,288 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from helpers import checks, inference, sparsity
+from helpers import checks, data, inference, significance, sparsity
 
 RANKINGS = (
-    "ghosts", "ghosts, share of activity", "distance from the mean", "distance, lowest-PoZ fifth",
-    "activity of all nodes", "random order",
-)  # fmt: skip
+    "ghosts",  # mean activation of the category's ghost features
+    "ghosts, share of activity",  # their sum over the sum of all features
+    "distance from the mean",  # 1 - r with the category's mean embedding
+    "distance, lowest-PoZ fifth",  # the same in the features that fire most often
+    "activity of all nodes",  # mean activation, which knows nothing of the category
+    "random order",
+)
 """Rankings that `query_scores` gives, the paper's first."""
 
+MEASURES = ("area", "precision", "reverse", "gain")
+"""ROC area; average precision; average precision of the category itself when the
+ranking is reversed; ROC area of the first ranking minus that of each."""
+
+CURVES = ("ROC", "precision")
+"""Hit rate at each false alarm rate; precision at each recall."""
+
 GRID = np.linspace(0, 1, 101)
-"""False alarm rates and recalls at which `NegativeQuery` gives its curves."""
+"""False alarm rates and recalls at which the curves are given."""
 
 
 @dataclass(frozen=True, eq=False)
 class NegativeQuery:
-    """How well rankings bring what is *not* of a category to the top; intervals by bootstrap over images.
+    """How well rankings answer the query; NaN for a ranking without a defined score.
 
-    Of R rankings ``names``: ``auc`` (R,), area under the ROC curve, and ``auc_band`` (2, R); ``precision`` (R,),
-    average precision, and ``precision_band``; ``reverse`` (R,), average precision of the category itself when the
-    ranking is turned over, and ``reverse_band``; ``gain`` (R,), the first ranking's area minus each one's,
-    ``gain_band`` and two-sided ``p``. ``roc`` (R, 101) hit rate at false alarm rates 0, 0.01, ..., 1 and ``roc_band``
-    (2, R, 101); ``pr`` (R, 101) precision at these recalls and ``pr_band``. Of ``n_images``, ``n_wanted`` are not of
-    the category. All are NaN for a ranking without a defined score.
+    ``low`` and ``high`` enclose 95 % of bootstrap resamples of the images.
     """
 
-    names: tuple[str, ...]
-    auc: np.ndarray
-    auc_band: np.ndarray
-    precision: np.ndarray
-    precision_band: np.ndarray
-    reverse: np.ndarray
-    reverse_band: np.ndarray
-    gain: np.ndarray
-    gain_band: np.ndarray
-    p: np.ndarray
-    roc: np.ndarray
-    roc_band: np.ndarray
-    pr: np.ndarray
-    pr_band: np.ndarray
-    n_images: int
-    n_wanted: int
+    # a row per measure of `MEASURES` and ranking: value, low, high, chance (of a random
+    # order; NaN for the gain) and p (two-sided, that there is no gain; else NaN)
+    measures: pd.DataFrame
+    curves: pd.DataFrame  # a row per curve of `CURVES`, ranking, x: value, low, high
+
+    def finding(self, measure: str, ranking: str) -> tuple[float, float, float]:
+        """Value of a measure of `MEASURES` and the ends of its interval."""
+        return tuple(self.measures.loc[(measure, ranking), ["value", "low", "high"]])
 
 
-def query_scores(category: np.ndarray, corpus: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Scores (n_corpus,) of a corpus by each of `RANKINGS`, high for images unlike the category.
+def query_scores(
+    category: np.ndarray, corpus: np.ndarray, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Scores (n_corpus,) by each of `RANKINGS`, high for images unlike the category.
 
-    * ghosts: mean activation of the category's ghosts;
-    * ghosts, share of activity: their sum over the sum of all features;
-    * distance from the mean: 1 - r with the category's mean embedding;
-    * distance, lowest-PoZ fifth: the same in the fifth of the features that fire most often for the category;
-    * activity of all nodes: mean activation, which knows nothing of the category;
-    * random order.
-
-    ``category`` (n_images, n_features) and ``corpus`` (n_corpus, n_features): post-ReLU embeddings of different images.
-    NaN where a score is undefined (no ghosts, a constant embedding); `negative_query` ranks such images last.
-    Raises ValueError for bad embeddings or different numbers of features.
+    ``category`` and ``corpus`` are (n_images, n_features) post-ReLU, of other images.
+    A score that is undefined (no ghosts, a constant embedding) is NaN. Raises
+    ValueError for bad embeddings or different numbers of features.
     """
-    category, corpus = (checks.embeddings(x, post_relu=True) for x in (category, corpus))
+    category = checks.embeddings(category, post_relu=True)
+    corpus = checks.embeddings(corpus, post_relu=True)
     if category.shape[1] != corpus.shape[1]:
-        raise ValueError(f"corpus must have the category's {category.shape[1]} features; got {corpus.shape[1]}.")
+        raise ValueError(
+            f"corpus must have the category's {category.shape[1]} features; "
+            f"got {corpus.shape[1]}."
+        )
     poz = sparsity.percentage_of_zeros(category)
     often = sparsity.poz_order(poz)[: max(2, len(poz) // 5)]
-    mean, total = category.mean(axis=0), corpus.sum(axis=1)
-    ghosts = corpus[:, poz == 1]
+    mean, ghosts = category.mean(axis=0), corpus[:, poz == 1]
+    n_ghosts = np.full(len(corpus), ghosts.shape[1])
     scores = (
-        ghosts.mean(axis=1) if ghosts.shape[1] else np.full(len(corpus), np.nan),
-        np.divide(ghosts.sum(axis=1), total, out=np.full(len(corpus), np.nan), where=total > 0),
-        _distance(corpus, mean), _distance(corpus[:, often], mean[often]), corpus.mean(axis=1),
+        _ratio(ghosts.sum(axis=1), n_ghosts),
+        _ratio(ghosts.sum(axis=1), corpus.sum(axis=1)),
+        _distance(corpus, mean),
+        _distance(corpus[:, often], mean[often]),
+        corpus.mean(axis=1),
         rng.permutation(len(corpus)).astype(float),
-    )  # fmt: skip
+    )
     return dict(zip(RANKINGS, scores, strict=True))
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Elementwise ratio, NaN where the denominator is 0."""
+    undefined = np.full(len(numerator), np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
 
 
 def _distance(x: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """1 - Pearson's r of each row with ``centre``, NaN where either is constant."""
     rows, centre = x - x.mean(axis=1, keepdims=True), centre - centre.mean()
     length = np.sqrt((rows**2).sum(axis=1) * (centre**2).sum())
-    return 1 - np.divide(rows @ centre, length, out=np.full(len(x), np.nan), where=length > 0)
+    return 1 - _ratio(rows @ centre, length)
 
 
 def negative_query(
-    scores: Mapping[str, np.ndarray], wanted: np.ndarray, rng: np.random.Generator, n_resamples: int = 1000
+    scores: Mapping[str, np.ndarray],
+    wanted: np.ndarray,
+    rng: np.random.Generator,
+    n_resamples: int = 1000,
 ) -> NegativeQuery:
     """Measure rankings of a corpus as answers to the query "not this category".
 
     Parameters
     ----------
-    scores : scores (n_images,) by the name of the ranking, as `query_scores` gives; images are ranked from the highest
-        to the lowest, NaN last, equal ones together. The others are compared with the first.
+    scores : by name of the ranking, (n_images,) as `query_scores` gives; ranked from
+        high to low, NaN last, ties together. The gain is that of the first ranking.
     wanted : (n_images,) bool, the images that are *not* of the category.
-    rng : draws the images of the resamples, with replacement, the same for all rankings. Resamples in which one kind is
-        missing are left out.
+    rng : draws the resamples of the images, the same ones for all rankings. Resamples
+        with only one kind of image are left out.
 
     Raises
     ------
-    ValueError : no scores, scores of another shape, wanted not bool or all the same.
+    ValueError : no scores or scores of another shape, wanted not bool or all the same.
     """
-    wanted, n = np.asarray(wanted), np.size(wanted)
-    if wanted.dtype != bool or wanted.ndim != 1 or wanted.all() or not wanted.any():
+    wanted = np.asarray(wanted)
+    _check_query(scores, wanted)
+    weights = inference.bootstrap_counts(len(wanted), n_resamples, rng).astype(float)
+    weights = weights[(weights @ wanted > 0) & (weights @ ~wanted > 0)]
+    weights = np.vstack([np.ones(len(wanted)), weights])  # first the images as they are
+    parts = [_measure(np.asarray(s, float), wanted, weights) for s in scores.values()]
+    area, precision, reverse, roc, pr = map(np.stack, zip(*parts, strict=True))
+    gain = area[0] - area
+    values = np.stack([area, precision, reverse, gain])
+    measures = _summary(values, measure=MEASURES, ranking=list(scores))
+    chance = {"area": 0.5, "precision": wanted.mean(), "reverse": 1 - wanted.mean()}
+    measures["chance"] = measures.index.get_level_values("measure").map(chance)
+    measures.loc["gain", "p"] = significance.two_sided_p(gain[:, 1:].T)
+    values = np.stack([roc, pr]).swapaxes(2, 3)
+    curves = _summary(values, curve=CURVES, ranking=list(scores), x=GRID)
+    return NegativeQuery(measures, curves)
+
+
+def _check_query(scores: Mapping[str, np.ndarray], wanted: np.ndarray) -> None:
+    if wanted.dtype != bool or wanted.ndim != 1 or len(set(wanted)) < 2:
         raise ValueError(
-            f"wanted must be (n_images,) bool with both kinds of images; got {wanted.dtype}, {wanted.sum():g} of {n} "
-            "true. A query can only be judged where the corpus holds images of the category and others."
+            "wanted must be (n_images,) bool, both true and false; "
+            f"got {wanted.dtype}, {np.count_nonzero(wanted)} of {wanted.size} true."
         )
     for name, values in scores.items():
-        if np.shape(values) != (n,):
-            raise ValueError(f"scores of {name!r} must be ({n},), as wanted; got shape {np.shape(values)}.")
+        if np.shape(values) != wanted.shape:
+            raise ValueError(
+                f"scores of {name!r} must be {wanted.shape}, as wanted; "
+                f"got shape {np.shape(values)}."
+            )
     if not scores:
-        raise ValueError("scores must hold a ranking or more; got none.")
-    weights = inference.bootstrap_counts(n, n_resamples, rng).astype(np.float64)
-    weights = weights[(weights @ wanted > 0) & (weights @ ~wanted > 0)]
-    weights = np.vstack([np.ones(n), weights])  # the first row: the images themselves
-    found = [_measures(np.asarray(values, float), wanted, weights) for values in scores.values()]
-    auc, precision, reverse, roc, pr = (
-        np.stack(part) for part in zip(*found, strict=True)
-    )  # (R, 1 + n_resamples, ...)
-    gain = auc[0] - auc
-    return NegativeQuery(
-        tuple(scores), auc[:, 0], _band(auc), precision[:, 0], _band(precision), reverse[:, 0], _band(reverse),
-        gain[:, 0], _band(gain), _two_sided(gain[:, 1:]), roc[:, 0], _band(roc), pr[:, 0], _band(pr),
-        n, int(wanted.sum()),
-    )  # fmt: skip
+        raise ValueError("scores must hold at least one ranking; got none.")
+
+
+def _summary(values: np.ndarray, **levels) -> pd.DataFrame:
+    """Values observed, first along the last axis, with 95 % intervals of the rest."""
+    band = np.full((2, *values.shape[:-1]), np.nan)
+    if values.shape[-1] > 1:
+        band = np.quantile(values[..., 1:], [0.025, 0.975], axis=-1)
+    columns = np.stack([values[..., 0], *band], axis=-1).reshape(-1, 3)
+    rows = pd.MultiIndex.from_product(levels.values(), names=levels.keys())
+    return pd.DataFrame(columns, rows, ["value", "low", "high"])
+
+
+def in_words(table: pd.DataFrame, form: str) -> pd.Series:
+    """Values with their intervals, columns value, low, high: "5.4 (2.0 to 8.0)"."""
+    shown = table[["value", "low", "high"]].map(f"{{:{form}}}".format)
+    interval = " (" + shown["low"] + " to " + shown["high"] + ")"
+    return shown["value"] + interval.where(table["low"] < table["high"], "")
 
 
 def roc_area(scores: np.ndarray, wanted: np.ndarray) -> float:
-    """Chance that a wanted image scores above another one, ties half: the area under the ROC curve; NaN counts as
-    lowest.
+    """Area under the ROC curve: chance that a wanted image scores above another one.
 
-    NaN where ``wanted`` (n_images,) bool is all the same, or every score is NaN. Raises ValueError for another
-    ``wanted``.
+    Ties count half, and NaN as lowest. NaN where ``wanted`` (n_images,) bool is all the
+    same, or every score is NaN. Raises ValueError for another ``wanted``.
     """
     scores, wanted = np.asarray(scores, dtype=np.float64), np.asarray(wanted)
     if wanted.dtype != bool or wanted.shape != scores.shape:
-        raise ValueError(f"wanted must be {scores.shape} bool, as scores; got {wanted.dtype}, {wanted.shape}.")
-    if np.isnan(scores).all():
+        got = f"{wanted.dtype}, {wanted.shape}"
+        raise ValueError(f"wanted must be {scores.shape} bool, as scores; got {got}.")
+    n_pairs = np.count_nonzero(wanted) * np.count_nonzero(~wanted)
+    if np.isnan(scores).all() or not n_pairs:
         return float("nan")
-    ranks = stats.rankdata(np.where(np.isnan(scores), -np.inf, scores))
-    n_wanted, n_other = np.count_nonzero(wanted), np.count_nonzero(~wanted)
-    if not n_wanted or not n_other:
-        return float("nan")
-    return float((ranks[wanted].sum() - n_wanted * (n_wanted + 1) / 2) / (n_wanted * n_other))
+    ranks = stats.rankdata(np.nan_to_num(scores, nan=-np.inf))[wanted]
+    return float((ranks.sum() - len(ranks) * (len(ranks) + 1) / 2) / n_pairs)
 
 
-def _measures(score: np.ndarray, wanted: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Area, average precision, average precision of the reverse, ROC and precision curves, for each row of weights."""
+def _measure(
+    score: np.ndarray, wanted: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Area, average precision, that of the reverse, ROC and precision curves.
+
+    One of each per row of ``weights`` (n_resamples, n_images): how often images count.
+    """
     undefined, score = np.isnan(score).all(), np.where(np.isnan(score), -np.inf, score)
     order = np.argsort(-score, kind="stable")
     ranked = score[order]
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # equal scores come together
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # ties together
     parts = []
-    for some in np.array_split(weights[:, order], max(1, weights.size // 2_000_000)):
-        hits, alarms = (np.cumsum(some * kind[order], axis=1)[:, ends] for kind in (wanted, ~wanted))
+    for block in np.array_split(weights[:, order], max(1, weights.size // 2_000_000)):
+        hits = np.cumsum(block * wanted[order], axis=1)[:, ends]
+        alarms = np.cumsum(block * ~wanted[order], axis=1)[:, ends]
         parts.append(_from_counts(hits, alarms))
-    measures = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-    return tuple(np.full_like(measure, np.nan) for measure in measures) if undefined else measures
+    measures = tuple(map(np.concatenate, zip(*parts, strict=True)))
+    return tuple(np.full_like(m, np.nan) for m in measures) if undefined else measures
 
 
 def _from_counts(hits: np.ndarray, alarms: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Measures from the numbers of wanted and other images at or above each threshold, (n_resamples, n_thresholds)."""
+    """Measures from numbers of wanted and other images at or above each threshold.
+
+    Both are (n_resamples, n_thresholds); curves come out as (n_resamples, len(GRID)).
+    """
     zero = np.zeros((len(hits), 1))
     hits, alarms = np.hstack([zero, hits]), np.hstack([zero, alarms])
     hit, alarm = hits / hits[:, -1:], alarms / alarms[:, -1:]
-    auc = np.trapezoid(hit, alarm, axis=1)
     precision = hits[:, 1:] / np.maximum(hits[:, 1:] + alarms[:, 1:], 1)
-    average = (np.diff(hit, axis=1) * precision).sum(axis=1)
-    rest = alarms[:, -1:] - alarms[:, :-1]  # of the other kind, from each threshold down
-    reverse = (np.diff(alarm, axis=1) * rest / np.maximum(rest + hits[:, -1:] - hits[:, :-1], 1)).sum(axis=1)
-    roc = np.stack([np.interp(GRID, x, y) for x, y in zip(alarm, hit, strict=True)])
-    at = np.stack([np.searchsorted(x[1:], GRID - 1e-12) for x in hit])
-    return auc, average, reverse, roc, np.take_along_axis(precision, np.minimum(at, precision.shape[1] - 1), axis=1)
+    others_below = alarms[:, -1:] - alarms[:, :-1]
+    wanted_below = hits[:, -1:] - hits[:, :-1]
+    reverse = others_below / np.maximum(others_below + wanted_below, 1)
+    reached = np.stack([np.searchsorted(x[1:], GRID - 1e-12) for x in hit])
+    reached = np.minimum(reached, precision.shape[1] - 1)
+    return (
+        np.trapezoid(hit, alarm, axis=1),
+        (np.diff(hit, axis=1) * precision).sum(axis=1),
+        (np.diff(alarm, axis=1) * reverse).sum(axis=1),
+        np.stack([np.interp(GRID, x, y) for x, y in zip(alarm, hit, strict=True)]),
+        np.take_along_axis(precision, reached, axis=1),
+    )
 
 
-def _band(values: np.ndarray) -> np.ndarray:
-    """95 % percentile interval (2, R, ...) over the resamples, (R, 1 + n_resamples, ...), without the first."""
-    if values.shape[1] < 2:
-        return np.full((2, len(values), *values.shape[2:]), np.nan)
-    return np.quantile(values[:, 1:], [0.025, 0.975], axis=1)
+# ---------------------------------------------------------------- classes of a network
+@dataclass(frozen=True, eq=False)
+class ClassGhosts:
+    """Ghosts of each class in each model, from half of its images; others probe them.
+
+    NaN where a class has no ghosts.
+    """
+
+    # by (model, class): count; expected, of as many random images; dead, features that
+    # are zero for all images; ROC area of "not this class" by each of `RANKINGS`
+    table: pd.DataFrame
+    # activation on the ghosts of the class of the row by images of that of the column,
+    # as a share of all their activity, mean over models
+    response: pd.DataFrame
 
 
-def _two_sided(differences: np.ndarray) -> np.ndarray:
-    """Two-sided bootstrap p of each row (R, n_resamples) of differences; 1 for a ranking compared with itself."""
-    return inference._two_sided_p(differences.T)
+def class_ghosts(
+    embeddings: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> ClassGhosts:
+    """Ghosts of every class in every model of an ensemble.
+
+    ``embeddings`` is (n_models, n_images, n_features) post-ReLU, with ``labels``
+    (n_images,). Halves are drawn at random, the same for all models. Raises ValueError
+    where labels have another shape or a class has only one image.
+    """
+    embeddings, labels = np.asarray(embeddings), np.asarray(labels)
+    if embeddings.ndim != 3 or labels.shape != embeddings.shape[1:2]:
+        raise ValueError(
+            "labels must be one per image of (n_models, n_images, n_features); "
+            f"got {labels.shape} for {embeddings.shape}."
+        )
+    half = np.unique(labels, return_counts=True)[1].min() // 2
+    checks.at_least("half of the smallest class", half, 1)
+    defines = np.zeros(len(labels), bool)
+    defines[data.stratified(labels, half, rng)] = True
+    found = [_one_model(x, labels, defines, rng) for x in embeddings]
+    tables, responses = zip(*found, strict=True)
+    return ClassGhosts(
+        pd.concat(dict(enumerate(tables)), names=["model"]),
+        pd.concat(responses).groupby(level=0).mean(),
+    )
+
+
+def _one_model(
+    x: np.ndarray, labels: np.ndarray, defines: np.ndarray, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of `ClassGhosts.table` for one model, and its responses (C, C)."""
+    silent = (x == 0).sum(axis=0)
+    probe, probed = x[~defines], labels[~defines]
+    sums = pd.DataFrame(probe).groupby(probed).sum()
+    activity = sums.sum(axis=1).replace(0, np.nan)
+    rows, response = {}, {}
+    for name in sums.index:
+        members = x[defines & (labels == name)]
+        ghosts = sparsity.ghost_features(members)
+        response[name] = sums[ghosts].sum(axis=1, min_count=1) / activity
+        n = len(members)
+        chance = stats.hypergeom.pmf(n, len(x), silent, n).sum()
+        counts = {
+            "count": len(ghosts),
+            "expected": chance,
+            "dead": sum(silent == len(x)),
+        }
+        scores = query_scores(members, probe, rng)
+        areas = {k: roc_area(s, probed != name) for k, s in scores.items()}
+        rows[name] = counts | areas
+    return pd.DataFrame(rows).T.rename_axis("class"), pd.DataFrame(response).T
