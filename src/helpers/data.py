@@ -104,12 +104,6 @@ def data_folder() -> Path:
     return folder
 
 
-def notebooks_folder() -> Path:
-    """Where executed notebooks lie: ``BOOK_NOTEBOOKS``, else beside ``data/``."""
-    chosen = os.environ.get("BOOK_NOTEBOOKS")
-    return Path(chosen) if chosen else data_folder().parent / "notebooks"
-
-
 def manifest() -> list[dict]:
     """An entry per shipped file: file, sha256, arrays, source, licence, command, ..."""
     return json.loads((data_folder() / "manifest.json").read_text("utf-8"))

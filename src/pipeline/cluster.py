@@ -25,10 +25,9 @@ from typing import Any
 
 import joblib
 import numpy as np
-import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from helpers import data, ensembles, rsa, sparsity
+from helpers import data
 from pipeline import manifest
 
 Result = dict[str, np.ndarray]
@@ -276,9 +275,10 @@ def _cluster(scheduler: str, n_workers: int, dashboard: bool, options: Mapping):
 
 
 def queue_cluster(scheduler: str, **options: Any):
-    """dask-jobqueue's cluster for "slurm" or "pbs": a job is one worker with one thread.
+    """dask-jobqueue's cluster for "slurm" or "pbs".
 
-    A job asks for 4 GB unless ``options`` or Dask's configuration say otherwise.
+    A job is one worker with one thread, and 4 GB unless ``options`` or Dask's
+    configuration say otherwise.
     """
     _require("dask_jobqueue")
     import dask
@@ -316,50 +316,3 @@ def _require(package: str) -> None:
         kubernetes = package == "dask_kubernetes"
         what = "dask-kubernetes" if kubernetes else "'rarely-firing-nodes[cluster]'"
         raise ModuleNotFoundError(f"{package} is not installed: pip install {what}")
-
-
-# ------------------------------------------------------------- the sweep of page 06
-LENET_LAYERS = {"conv2": 7, "fc1": 9, "fc2": 11}
-"""LeNet-5's modules up to a layer's post-ReLU output: 400 (pooled), 120, 84 nodes."""
-
-
-def sweep_unit(
-    dataset: str, layer: str, seed: int, n_images: int, proportions: tuple[float, ...]
-) -> Result:
-    """A layer of a shipped LeNet-5, for the first test images of the shipped sample.
-
-    Returns ``above_80`` proportion of nodes with PoZ above 80 %, number of ``ghosts``
-    and of ``nodes``, and ``r2`` (n_proportions,) of the lowest-PoZ ``proportions`` of
-    the nodes with the similarity matrix of all.
-    """
-    import torch
-
-    from pipeline import networks, training
-
-    torch.set_num_threads(1)
-    model = training.load_shipped(dataset, seed + 1).model(seed)
-    images = data.load_sample(dataset).x_test[:n_images]
-    with torch.no_grad():
-        inputs = networks.as_input(images, dataset)
-        x = model[: LENET_LAYERS[layer]](inputs).flatten(1).numpy()
-    poz = sparsity.percentage_of_zeros(x)
-    sizes = np.unique([ensembles.size_of_share(p, x.shape[1]) for p in proportions])
-    order, options = sparsity.poz_order(poz), {"undefined": "drop", "engine": "numpy"}
-    return {
-        "above_80": np.mean(poz > 0.8),
-        "ghosts": np.sum(poz == 1),
-        "nodes": np.array(x.shape[1]),
-        "r2": rsa.streamed_curve(x, order, x, sizes, **options).r2,
-    }
-
-
-def sweep_frame(work: Sequence[Unit], results: Sequence[Result]) -> pd.DataFrame:
-    """A row per unit of a sweep: its arguments and results, R2 as columns "r2_20" ..."""
-    rows = []
-    for unit, result in zip(work, results, strict=True):
-        percents = [f"r2_{100 * p:.0f}" for p in unit.arguments["proportions"]]
-        where = {key: unit.arguments[key] for key in ("dataset", "layer", "seed")}
-        numbers = {key: result[key].item() for key in ("above_80", "ghosts", "nodes")}
-        curve = dict(zip(percents, result["r2"].tolist(), strict=True))
-        rows.append(where | numbers | curve)
-    return pd.DataFrame(rows)

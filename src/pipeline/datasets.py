@@ -19,9 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pooch
 from filelock import FileLock
 from PIL import Image
+from platformdirs import user_cache_path
 
 from helpers import checks, data
 from pipeline import manifest
@@ -67,7 +67,9 @@ class DataUnavailable(RuntimeError):
 
 def cache_folder() -> Path:
     """Where downloads are kept: ``HELPERS_DATA`` if set, else the user's cache."""
-    return Path(os.environ.get("HELPERS_DATA") or pooch.os_cache("rarely-firing-nodes"))
+    if folder := os.environ.get("HELPERS_DATA"):
+        return Path(folder)
+    return user_cache_path("rarely-firing-nodes", appauthor=False)
 
 
 def load_images(name: str, source: str = "full") -> data.ImageSet:
@@ -150,6 +152,8 @@ def one_line(error: Exception) -> str:
 # ---------------------------------------------------------------------- mirrors
 def _from_origin(name: str, folder: Path) -> data.Arrays:
     """From the data set's own address; of CIFAR-10 the version without pickles."""
+    import pooch
+
     if name == "cifar10":
         path = pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", path=folder)
         return decode_cifar10_binary(_members(Path(path)))
