@@ -215,6 +215,31 @@ def histogram(ax: Axes, frame: pd.DataFrame, x: str, y: str, hue: str) -> Axes:
 # ------------------------------------------------------------------ page 03
 
 # ------------------------------------------------------------------ page 04
+def rows_of_images(rows: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Rows of images (height, width, 3), as many in each, with their names on the left.
+
+    Below the first row there is a gap.
+    """
+    n = len(next(iter(rows.values())))
+    tops = np.arange(len(rows)) + 0.35 * (np.arange(len(rows)) > 0)
+    ax = panels(1, height=(WIDTH - 1.2) / n * (tops[-1] + 1) + 0.1)[0, 0]
+    for top, images in zip(tops, rows.values(), strict=True):
+        for left, image in enumerate(images):
+            ax.imshow(image, extent=(left + 0.03, left + 0.97, top + 0.97, top + 0.03))
+    ax.set(xlim=(0, n), ylim=(tops[-1] + 1, 0), aspect="equal")
+    ax.set(xticks=[], yticks=tops + 0.5, yticklabels=list(rows))
+    ax.tick_params(length=0)
+    sns.despine(ax=ax, left=True, bottom=True)
+
+
+def frame_cells(ax: Axes, chosen: pd.DataFrame) -> None:
+    """Frame the cells of a heat map where ``chosen``, of its shape, is true."""
+    for row, column in np.argwhere(chosen.to_numpy()):
+        place = (column + 0.04, row + 0.06)
+        look = {"fill": False, "edgecolor": PALETTE[0], "linewidth": 2}
+        ax.add_patch(plt.Rectangle(place, 0.92, 0.88, **look))
+
+
 
 # ------------------------------------------------------------------ page 05
 VERDICTS = {"holds": ("o", 0), "open": ("s", 1), "fails": ("X", 3)}
