@@ -214,6 +214,7 @@ def histogram(ax: Axes, frame: pd.DataFrame, x: str, y: str, hue: str) -> Axes:
 
 # ------------------------------------------------------------------ page 03
 
+
 # ------------------------------------------------------------------ page 04
 def rows_of_images(rows: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Rows of images (height, width, 3), as many in each, with their names on the left.
@@ -238,7 +239,6 @@ def frame_cells(ax: Axes, chosen: pd.DataFrame) -> None:
         place = (column + 0.04, row + 0.06)
         look = {"fill": False, "edgecolor": PALETTE[0], "linewidth": 2}
         ax.add_patch(plt.Rectangle(place, 0.92, 0.88, **look))
-
 
 
 # ------------------------------------------------------------------ page 05
