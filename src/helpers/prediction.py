@@ -1,56 +1,48 @@
-"""Section 2's questions, asked of one set of images with judgments: the same for what is live and what is recorded."""
+"""Section 2's questions, asked of sets of images with judgments, live or recorded; and
+how often its tests are wrong.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 
-from helpers import inference, rsa, significance, sparsity
+from helpers import checks, inference, rsa, significance, sparsity
+
+TESTS = (
+    "stimulus bootstrap",
+    "stimulus bootstrap, calibrated",
+    "Williams, on pairs",
+    "Steiger, on pairs",
+)
+"""Tests of a difference in R2 whose false alarms are counted."""
+_LATENTS = 8  # per a, b, c in the simulation under no effect
 
 
+# ----------------------------------------------------------------------- one analysis
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """How well a network's similarities predict people's as features are inserted from low to high PoZ.
+    """How well a network's similarities predict people's, lowest PoZ first.
 
-    ``curve`` (n_features,) R2 at every size; ``poz`` (n_features,). At ``sizes`` (n_sizes,): ``band`` (2, n_sizes) of
-    R2; ``difference`` from all features with pointwise ``difference_band``, ``simultaneous_band`` and ``adjusted_p``
-    (max statistic); ``ties`` (2, n_sizes) range over random orders within ties; ``null`` (2, n_sizes), where 95 % of
-    random orders lie, and ``percentile`` of the PoZ order among them, at ``null_sizes``. Of the pruning ``rules``:
-    ``rule_sizes``, ``rule_difference``, ``rule_band`` (2, n_rules) and p by bootstrap, by calibrated bootstrap and by
-    Steiger on pairs, ``rule_p`` (3, n_rules). ``held_out`` chosen minus full R2 on held-out images: value, low, high,
-    p; ``held_out_r2`` of chosen and full; ``chosen`` sizes. Bands are 95 %, NaN where any of their draws is
-    undefined. ``n_missing`` judgments; ``reliability`` of the judgments, the R2 a perfect model would reach (NaN
-    where single raters are not known). ``n_undefined`` (3,): resamples, random orders (most at a size) and splits
-    without a defined value, which are left out.
+    Frames have a row per size, rule or split. What is undefined is NaN.
     """
 
-    name: str
+    name: str  # of the set of images
     n_images: int
-    poz: np.ndarray
-    curve: np.ndarray
-    sizes: np.ndarray
-    band: np.ndarray
-    difference: np.ndarray
-    difference_band: np.ndarray
-    simultaneous_band: np.ndarray
-    adjusted_p: np.ndarray
-    ties: np.ndarray
-    null_sizes: np.ndarray
-    null: np.ndarray
-    percentile: np.ndarray
-    rules: np.ndarray
-    rule_sizes: np.ndarray
-    rule_difference: np.ndarray
-    rule_band: np.ndarray
-    rule_p: np.ndarray
-    held_out: np.ndarray
-    held_out_r2: np.ndarray
-    chosen: np.ndarray
-    n_missing: int
-    reliability: float
-    n_undefined: np.ndarray
+    poz: np.ndarray  # (n_features,)
+    r2: np.ndarray  # (n_features,) at every size
+    curve: pd.DataFrame  # share of features, `BootstrapCurve`, range over ties: tied_*
+    orders: pd.DataFrame  # share of features, `RandomOrderNull`
+    rules: pd.DataFrame  # share of features, `BootstrapCurve`, Steiger's pairs_p
+    splits: pd.DataFrame  # of `NestedChoice`
+    gain: np.ndarray  # (4,) of `NestedChoice`: value, low, high, p
+    reliability: float  # of the judgments, NaN where raters are not known
+    left_out: np.ndarray  # (4,) undefined judgments, resamples, random orders, splits
 
     @property
     def n_features(self) -> int:
@@ -60,14 +52,18 @@ class Prediction:
     @property
     def best_size(self) -> int:
         """Size of the largest R2, picked on the data it is scored on: optimistic."""
-        return int(np.nanargmax(self.curve)) + 1
+        return int(np.nanargmax(self.r2)) + 1
 
     @property
-    def enough(self) -> float:
-        """Share of the features from which on R2 stays at 95 % of the full embedding's or above."""
-        whole = np.arange(1, self.n_features + 1)
-        curve = rsa.InsertionCurve(whole, self.curve, np.zeros_like(whole))
-        return inference.enough(curve) / self.n_features
+    def tie_range(self) -> float:
+        """Largest range of R2 over orders in ties, beyond a tenth of the features."""
+        curve = self.curve[self.curve["share"] > 0.1]
+        return float((curve["tied_high"] - curve["tied_low"]).max())
+
+    def percentile_at(self, share: float) -> float:
+        """Percentile among random orders at the size nearest to ``share``."""
+        distance = np.abs(self.orders["share"].to_numpy() - share)
+        return float(self.orders["percentile"].iloc[distance.argmin()])
 
 
 def predict(
@@ -82,97 +78,303 @@ def predict(
     n_repeats: int = 20,
     reliability: float = np.nan,
 ) -> Prediction:
-    """Analyse one set.
+    """Analyse one set; errors as `helpers.inference.prepare`.
 
     Parameters
     ----------
     embeddings : (n_images, n_features), post-ReLU.
-    human : (n_images, n_images) or (n_pairs,) similarities; NaN pairs are dropped and counted.
+    human : (n_images, n_images) or (n_pairs,) similarities; NaN pairs are dropped.
     similarity : as ``method`` of `helpers.rsa.similarity_matrix`.
-    n_resamples, n_orders, n_ties, n_repeats : bootstrap resamples, random orders, random tie-breaks, repeats of the
-        cross-validation.
-    reliability : of the judgments (`helpers.ceilings.split_half_reliability`), carried along.
-
-    Raises
-    ------
-    ValueError : as the functions of `helpers.inference`.
+    n_resamples, n_orders, n_ties, n_repeats : bootstrap resamples, random orders,
+        random orders within ties, repeats of the cross-validation.
+    reliability : of the judgments, carried along.
     """
     poz = sparsity.percentage_of_zeros(embeddings)
-    order, n = sparsity.poz_order(poz), embeddings.shape[1]
-    rules = inference.rules(poz)
-    sizes = np.union1d(inference.spaced_sizes(n), [size for size in rules.values() if size])
-    null_sizes = inference.spaced_sizes(n, 50)
-    boot = inference.bootstrap_curve(embeddings, order, human, sizes, similarity, n_resamples, rng=rng)
-    null = inference.random_order_null(embeddings, human, order, null_sizes, n_orders, similarity, rng=rng)
-    nested = inference.nested_choice(
-        embeddings, order, human, sizes, n_repeats=n_repeats, similarity=similarity, rng=rng
-    )
-    orders = [sparsity.poz_order(poz, rng=rng) for _ in range(n_ties)]
-    ties = np.stack([human_curve(embeddings, one, human, sizes, similarity) for one in orders])
-    kept = np.array(list(rules.values()))
-    at = np.searchsorted(sizes, np.maximum(kept, sizes[0]))
-
-    def of_rules(values):
-        """Values at the rules' sizes, NaN where a rule keeps no feature."""
-        return np.where(kept > 0, values[..., at], np.nan)
-
-    steiger = np.where(kept > 0, _steiger(embeddings, order, human, sizes[at], similarity), np.nan)
-    both = np.isfinite(nested.held_out - nested.held_out_full)
+    n, order, kept = len(poz), sparsity.poz_order(poz), sparsity.rules(poz)
+    sizes = np.union1d(inference.spaced_sizes(n), [k for k in kept.values() if k])
+    given = inference.prepare(embeddings, order, human, sizes, similarity)
+    fewer = replace(given, sizes=inference.spaced_sizes(n, 50))
+    boot = inference.bootstrap_curve(given, n_resamples=n_resamples, rng=rng)
+    null = inference.random_order_null(fewer, n_orders=n_orders, rng=rng)
+    nested = inference.nested_choice(given, n_repeats=n_repeats, rng=rng)
+    tied = [sparsity.poz_order(poz, rng=rng) for _ in range(n_ties)]
+    tied = inference.order_r2(given, tied)
+    ties = {"tied_low": tied.min(axis=0), "tied_high": tied.max(axis=0)}
+    n_orders_undefined = null.curve["n_undefined"].max()
     return Prediction(
-        name, len(embeddings), poz, human_curve(embeddings, order, human, None, similarity), sizes, boot.band,
-        boot.difference, boot.difference_band, boot.simultaneous_band, boot.adjusted_p,
-        np.stack([ties.min(axis=0), ties.max(axis=0)]), null_sizes, np.quantile(null.null, [0.025, 0.975], axis=0),
-        null.percentile, np.array(list(rules)), kept, of_rules(boot.difference), of_rules(boot.difference_band),
-        np.stack([of_rules(boot.p), of_rules(boot.calibrated_p), steiger]),
-        np.array([nested.difference, *nested.interval, nested.p]),
-        np.array([nested.held_out[both].mean(), nested.held_out_full[both].mean()]), nested.chosen.ravel(),
-        boot.n_missing_pairs, reliability,
-        np.array([boot.n_undefined_resamples, null.n_undefined.max(), nested.n_undefined_splits]),
-    )  # fmt: skip
-
-
-def human_curve(
-    embeddings: np.ndarray, order: np.ndarray, human: np.ndarray, sizes: np.ndarray | None, similarity: str
-) -> np.ndarray:
-    """R2 with human similarities at each size (default every one), (n_sizes,); NaN pairs are dropped.
-
-    Sizes at which an image's similarity is undefined are NaN. Raises ValueError for bad embeddings, order, human or
-    sizes.
-    """
-    y, i, j = inference._human_pairs(human, len(embeddings))
-    sizes = np.arange(1, embeddings.shape[1] + 1) if sizes is None else sizes
-    n_blocks = 1 if len(y) == inference._n_pairs(len(embeddings)) else max(1, len(sizes) // 100)  # for memory
-    blocks = np.array_split(sizes, n_blocks)
-    return np.concatenate(
-        [inference._order_scorer(embeddings, block, similarity, y, i, j, n_orders=1)(order) for block in blocks]
+        name=name,
+        n_images=len(given.embeddings),
+        poz=poz,
+        r2=human_curve(given),
+        curve=boot.curve.assign(share=sizes / n, **ties),
+        orders=null.curve.assign(share=fewer.sizes / n),
+        rules=_of_rules(given, boot.curve, kept),
+        splits=nested.splits,
+        gain=nested.gain,
+        reliability=reliability,
+        left_out=np.array(
+            [given.n_missing, boot.n_undefined, n_orders_undefined, nested.n_undefined]
+        ),
     )
 
 
-def _steiger(embeddings, order, human, sizes, similarity) -> np.ndarray:
-    """p of Steiger's test on pairs, pruned against full, at ``sizes``: the liberal contrast."""
-    human = np.asarray(human, dtype=np.float64)
-    y = rsa.upper_triangle(human) if human.ndim == 2 else human
-    distinct, back = np.unique(np.append(sizes, embeddings.shape[1]), return_inverse=True)
-    similarities = rsa.partial_similarities(embeddings, order, distinct, similarity)[:, np.isfinite(y)]
-    y = y[np.isfinite(y)]
-    r = np.corrcoef(np.vstack([y, similarities[back]]))
-    return significance.dependent_correlations(r[0, 1:-1], r[0, -1], r[-1, 1:-1], len(y)).steiger_p
+def human_curve(prepared: inference.Prepared) -> np.ndarray:
+    """R2 with the judgments at every size, (n_features,); NaN where undefined."""
+    sizes = np.arange(1, len(prepared.order) + 1)
+    return inference.order_r2(replace(prepared, sizes=sizes), [prepared.order])[0]
 
 
-# -------------------------------------------------------------------------------------------------------------- records
-def save(predictions: dict[str, Prediction], path: Path) -> None:
-    """Record predictions as one compressed .npz file; curves in single precision, all else as it is."""
+def _of_rules(
+    given: inference.Prepared, curve: pd.DataFrame, kept: dict[str, int]
+) -> pd.DataFrame:
+    """Rows of the curve for each rule; NaN where a rule keeps no feature."""
+    sizes = np.array(list(kept.values()))
+    at = np.searchsorted(given.sizes, np.maximum(sizes, given.sizes[0]))
+    values = given.human[given.judged], *given.similarities[[*at, -1]]
+    r = np.corrcoef(values)
+    correlations = r[0, 1:-1], r[0, -1], r[-1, 1:-1]
+    test = significance.dependent_correlations(*correlations, len(values[0]))
+    frame = curve.iloc[at].assign(pairs_p=test.steiger_p)
+    frame.loc[sizes == 0] = np.nan
+    frame.index = pd.Index(kept, name="rule")
+    return frame.assign(size=sizes, share=sizes / len(given.order))
+
+
+def enough(r2: np.ndarray, share: float = 0.95) -> float:
+    """Share of the features from which on R2 stays at ``share`` of the last or above.
+
+    ``r2`` (n_features,) at every size. An early peak that is lost again does not count,
+    nor does a size where R2 is NaN. Raises ValueError where the last R2 is.
+    """
+    if not np.isfinite(r2[-1]):
+        raise ValueError("r2 must end with a defined value; its last one is NaN.")
+    short = np.flatnonzero(~(r2 >= share * r2[-1] - 1e-12))
+    return float(short[-1] + 2 if len(short) else 1) / len(r2)
+
+
+# ------------------------------------------------------- tables of several predictions
+def gather(predictions: Mapping[str, Prediction], frame: str) -> pd.DataFrame:
+    """A frame of each prediction, such as "curve", below one another: column "set"."""
+    parts = {p.name: getattr(p, frame) for p in predictions.values()}
+    return pd.concat(parts, names=["set"]).reset_index()
+
+
+def effects(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
+    """Numbers behind claims: columns value, low, high of "<what>_<key>".
+
+    ``rule90`` and ``rule20`` change R2 by dropping PoZ > 90 % and by keeping the fifth
+    with the lowest PoZ, ``fifth`` is the ratio of that fifth's R2 to the full R2, and
+    ``gain`` that of the chosen size on held-out images.
+    """
+    rows = {}
+    for key, p in predictions.items():
+        change = p.rules[["difference", "difference_low", "difference_high"]].to_numpy()
+        rows |= {f"rule90_{key}": change[1], f"rule20_{key}": change[2]}
+        ratio = p.rules[["ratio", "ratio_low", "ratio_high"]].to_numpy()
+        rows |= {f"fifth_{key}": ratio[2], f"gain_{key}": p.gain[:3]}
+    return pd.DataFrame(rows, index=["value", "low", "high"]).T
+
+
+def adjusted(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
+    """p adjusted over the sets by Holm: a row per set, a column per rule and "gain"."""
+    p = {
+        key: p.rules["p"].to_dict() | {"gain": p.gain[3]}
+        for key, p in predictions.items()
+    }
+    return pd.DataFrame(p).T.apply(significance.holm)
+
+
+def set_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
+    """The sets, their network and their judgments, as text: a column per set."""
+    table = {}
+    for p in predictions.values():
+        known, full, best = np.isfinite(p.reliability), p.r2[-1], np.nanmax(p.r2)
+        share = significance.explainable_share(full, p.reliability if known else 1)
+        table[p.name] = {
+            "images": p.n_images,
+            "nodes": f"{p.n_features:,}",
+            "PoZ > 80 %": f"{(p.poz > 0.8).mean():.1%}",
+            "ghosts": int((p.poz == 1).sum()),
+            "R², all nodes": f"{full:.3f}",
+            "largest R²": f"{best:.3f} (at {p.best_size / p.n_features:.0%})",
+            "nodes for 95 % of the full R²": f"{enough(p.r2):.1%}",
+            "resamples, orders, splits left out as undefined": "{}, {}, {}".format(
+                *p.left_out[1:]
+            ),
+            "reliability of the judgments": f"{p.reliability:.3f}",
+            "share of the explainable variance, all nodes": f"{share:.0%}",
+        }
+        if not known:
+            table[p.name] |= dict.fromkeys(list(table[p.name])[-2:], "not known")
+    return pd.DataFrame(table)
+
+
+def rules_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
+    """What each rule changes in R2, as text: a row per set and rule."""
+    frame = gather(predictions, "rules")
+    frame["holm"] = adjusted(predictions).drop(columns="gain").to_numpy().ravel()
+    change = "{difference:+.3f} ({difference_low:+.3f}, {difference_high:+.3f})"
+    table = frame[["set", "rule"]].assign(kept=frame["share"].map("{:.0%}".format))
+    table["change in R² (95 %)"] = [change.format(**row) for _, row in frame.iterrows()]
+    tests = {"p": "p", "Holm": "holm"}
+    tests |= {"calibrated p": "calibrated_p", "p on pairs": "pairs_p"}
+    for title, column in tests.items():
+        text = frame[column].map("{:.3f}".format)
+        table[title] = text.mask(frame[column] < 0.001, "< 0.001")
+    return table.set_index(["set", "rule"])
+
+
+def nested_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
+    """The choice on some images, scored on others, as text: a column per set."""
+    table = {}
+    for p in predictions.values():
+        shares = p.splits["chosen"].quantile([0.25, 0.5, 0.75]) / p.n_features
+        held_out, full = p.splits[["held_out", "full"]].dropna().mean()
+        gain, low, high, p_value = p.gain
+        table[p.name] = {
+            "chosen share of nodes (quartiles)": " / ".join(
+                map("{:.0%}".format, shares)
+            ),
+            "held-out R², chosen": f"{held_out:.3f}",
+            "held-out R², all nodes": f"{full:.3f}",
+            "gain": f"{gain:+.4f}",
+            "95 % interval": f"{low:+.4f} to {high:+.4f}",
+            "p": f"{p_value:.3f}",
+            "gain of the maximum, scored where it was picked": (
+                f"{np.nanmax(p.r2) - p.r2[-1]:+.4f}"
+            ),
+        }
+    return pd.DataFrame(table)
+
+
+# ---------------------------------------------------------------------------- records
+def save(predictions: Mapping[str, Prediction], path: Path) -> None:
+    """Record predictions as one .npz file; R2 at every size in single precision."""
     arrays = {}
     for key, prediction in predictions.items():
-        for field, value in asdict(prediction).items():
-            arrays[f"{key}/{field}"] = np.asarray(value, dtype=np.float32 if field == "curve" else None)
+        for name in (field.name for field in fields(prediction)):
+            value = getattr(prediction, name)
+            if isinstance(value, pd.DataFrame):
+                for column, values in value.reset_index().items():
+                    arrays[f"{key}/{name}/{column}"] = np.array(values.tolist())
+            else:
+                dtype = np.float32 if name == "r2" else None
+                arrays[f"{key}/{name}"] = np.asarray(value, dtype)
     np.savez_compressed(path, **arrays)
 
 
-def load(arrays: dict[str, np.ndarray]) -> dict[str, Prediction]:
-    """Predictions from the arrays of a file that `save` wrote (`helpers.datasets.read_shipped`), by set."""
-    keys = list(dict.fromkeys(name.split("/")[0] for name in arrays))
-    plain = {name: value[()] if value.ndim == 0 else value for name, value in arrays.items()}
-    return {
-        key: Prediction(**{n.split("/")[1]: v for n, v in plain.items() if n.startswith(f"{key}/")}) for key in keys
-    }
+def load(arrays: Mapping[str, np.ndarray]) -> dict[str, Prediction]:
+    """Predictions from the arrays of a file that `save` wrote; their names say so."""
+    sets: dict[str, dict] = {}
+    for path, value in arrays.items():
+        key, name, *column = path.split("/")
+        recorded = sets.setdefault(key, {})
+        if column:
+            recorded.setdefault(name, {})[column[0]] = value
+        else:
+            recorded[name] = value[()] if value.ndim == 0 else value
+    for recorded in sets.values():
+        recorded["name"] += ", recorded"
+        for name, columns in recorded.items():
+            if isinstance(columns, dict):
+                recorded[name] = pd.DataFrame(columns).set_index(next(iter(columns)))
+    return {key: Prediction(**recorded) for key, recorded in sets.items()}
+
+
+# ------------------------------------------------------------------ how tests may err
+def type_one_error(
+    n_simulations: int = 200,
+    n_images: int = 60,
+    n_features: int = 80,
+    *,
+    rng: np.random.Generator,
+    n_resamples: int = 500,
+    image_noise: float = 1.0,
+    pair_noise: float = 1.0,
+) -> pd.DataFrame:
+    """`false_alarms` of the paired stimulus bootstrap, percentile and calibrated, and
+    of Williams' and Steiger's tests on pairs, where there is no difference in R2.
+
+    No effect, exactly: images have independent, identically distributed latents a, b,
+    c. One quarter of the post-ReLU features codes a, one quarter b with the same
+    weights, the other half c. Judgments are similarities in (a, b, c) plus noise.
+    Pruning the a-features or the b-features then predicts judgments equally well over
+    the population of images, though in any one sample of them one of the two is better.
+
+    Parameters
+    ----------
+    n_images, n_features : at least 8 and 16.
+    image_noise, pair_noise : standard deviations, relative to the signal's, of
+        similarity in what only people see (so its pairs are dependent) and of
+        independent noise per pair. ValueError where any number is too small.
+    """
+    for name, value, minimum in (
+        ("n_simulations", n_simulations, 1),
+        ("n_images", n_images, 8),
+        ("n_features", n_features, 16),
+        ("n_resamples", n_resamples, 2),
+        ("image_noise", image_noise, 0),
+        ("pair_noise", pair_noise, 0),
+    ):
+        checks.at_least(name, value, minimum)
+    weights = rng.normal(size=(2, _LATENTS, n_features // 2))
+    p = []
+    for _ in range(n_simulations):
+        sample = no_effect(n_images, weights, (image_noise, pair_noise), rng)
+        counts = inference.bootstrap_counts(n_images, n_resamples, rng)
+        p.append(_p_values(*sample, counts))
+    return false_alarms(np.array(p))
+
+
+def false_alarms(p: np.ndarray, alpha: float = 0.05) -> pd.DataFrame:
+    """How often ``p`` (n_simulations, n_tests) of `TESTS` lies below ``alpha``.
+
+    A row per test: its rate with the Clopper-Pearson interval, low and high, and
+    n_undefined simulations without a p, which do not count.
+    """
+    rows = []
+    for test, values in zip(TESTS, p.T, strict=True):
+        defined = values[np.isfinite(values)]
+        result = stats.binomtest(int((defined < alpha).sum()), len(defined))
+        low, high = result.proportion_ci(method="exact")
+        row = {"test": test, "rate": result.statistic, "low": low, "high": high}
+        rows.append(row | {"n_undefined": len(p) - len(defined)})
+    return pd.DataFrame(rows)
+
+
+def no_effect(
+    n_images: int, weights: np.ndarray, noises: Sequence[float], rng
+) -> tuple[np.ndarray, ...]:
+    """One sample under no effect: similarities of the two prunings (2, n_pairs),
+    judgments and images i, j, (n_pairs,) each. ``noises`` of images and pairs as
+    `type_one_error`, ``weights`` (2, n_latents, n_features / 2).
+    """
+    a, b, c, private = rng.normal(size=(4, n_images, _LATENTS))
+    quarter = weights[0][:, : weights.shape[2] // 2]
+    codes = (a, quarter), (b, quarter), (c, weights[1])
+    of_a, of_b, of_c = (np.maximum(latents @ w, 0) for latents, w in codes)
+    i, j = np.triu_indices(n_images, 1)
+    pruned = (np.hstack([part, of_c]) for part in (of_b, of_a))
+    models = np.stack([rsa.similarity_matrix(x)[i, j] for x in pruned])
+    signal = (a @ a.T + b @ b.T + c @ c.T)[i, j] / np.sqrt(3)
+    dependent = (private @ private.T)[i, j]
+    independent = np.sqrt(_LATENTS) * rng.normal(size=len(i))
+    y = signal + noises[0] * dependent + noises[1] * independent
+    valid = np.isfinite(models).all(axis=0)
+    return models[:, valid], y[valid], i[valid], j[valid]
+
+
+def _p_values(
+    models: np.ndarray, y: np.ndarray, i: np.ndarray, j: np.ndarray, counts: np.ndarray
+) -> tuple[float, ...]:
+    """p of each of `TESTS` for a difference in R2 of the two models."""
+    n_images = counts.shape[1]
+    weights = np.ones((1, n_images)), counts, 1 - np.eye(n_images)
+    r2 = (inference.weighted_r2(models, y, w, i, j) for w in weights)
+    observed, resampled, left_out = map(inference.minus_last, r2)
+    resampled = resampled[np.isfinite(resampled[:, 0])]
+    calibrated = significance.calibrated_test(observed[0], resampled, left_out)[0, 2]
+    (_, xy, xz), (_, _, yz), _ = np.corrcoef([y, *models])
+    pairs = significance.dependent_correlations(xy, xz, yz, len(y))
+    percentile = significance.two_sided_p(resampled)[0]
+    return percentile, calibrated, float(pairs.williams_p), float(pairs.steiger_p)

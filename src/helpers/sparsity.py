@@ -68,3 +68,18 @@ def ghost_features(embeddings: np.ndarray) -> np.ndarray:
     ``embeddings`` (n_images, n_features) and errors as `percentage_of_zeros`.
     """
     return np.flatnonzero(percentage_of_zeros(embeddings) == 1)
+
+
+def rules(poz: np.ndarray) -> dict[str, int]:
+    """How many features, from low to high PoZ, rules keep that see no human data.
+
+    Drop ghosts (PoZ 1); drop PoZ > 90 %; keep the 20 % with the lowest PoZ, rounded up.
+    The first two keep or drop a tie whole and may keep none; the third may cut one.
+    ``poz`` and errors as `poz_order`.
+    """
+    n_features = len(poz_order(poz))
+    return {
+        "drop ghosts": int((np.asarray(poz) < 1).sum()),
+        "drop PoZ > 90%": int((np.asarray(poz) <= 0.9).sum()),
+        "keep the 20% lowest": -(-n_features // 5),
+    }
