@@ -145,12 +145,10 @@ def record_cifar10(lpips_weights: Path, command: str) -> None:
         rankings=np.array(retrieval.RANKINGS[:-1]),
         scores=np.array(scores, dtype=np.float32),
     )
-    _register(
+    manifest.register(
         target,
-        "computed here from cifar10_sample_test.webp (Krizhevsky 2009); "
-        + objects92.POOL5["source"],
-        objects92.POOL5["licence"] + "; CIFAR-10 with attribution",
         command,
+        seed=str(SEED),
         inputs=f"sha256 of all activations: {data.sha256(corpus)[:12]}",
         preprocessing="as objects92_vgg16_pool5.npz: torchvision Resize(224), bilinear "
         "with antialiasing, no crop",
@@ -191,14 +189,10 @@ def record_imagenet(peterson: Path, images: Path, wordnet: Path, command: str) -
     save(record(sets, corpus, labels, names, above), target)
     inputs = (sets | {"corpus": corpus}).items()
     hashes = "; ".join(f"{name} {data.sha256(x)[:12]}" for name, x in inputs)
-    _register(
+    manifest.register(
         target,
-        "computed here from images of Peterson, Abbott & Griffiths (2018) and "
-        f"{len(files)} ImageNet validation images (Russakovsky et al. 2015), not "
-        "included, with VGG-19 (VGG team's weights); groups of labels from WordNet 3.0 "
-        "(Princeton University 2006)",
-        "CC BY 4.0",
         command,
+        seed=str(SEED),
         inputs=f"sha256 of activations: {hashes}",
         layout="frame/column of helpers.ghosts.GhostRecord",
     )
@@ -301,14 +295,3 @@ def read_synsets(words: Path, wordnet: Path) -> tuple[np.ndarray, list[set[str]]
 def group_of(above: set[str]) -> str:
     """The first of `GROUPS` that a label with these synsets falls under."""
     return next((name for name, synset in GROUPS.items() if synset in above), "other")
-
-
-def _register(
-    target: Path, source: str, licence: str, command: str, **notes: str
-) -> None:
-    versions = ", ".join(
-        f"{name} {version}" for name, version in data.versions().items()
-    )
-    notes |= {"seed": str(SEED), "versions": versions, "machine": data.machine()}
-    entry = manifest.register(target, source, licence, command, **notes)
-    print(f"{entry['file']}: {entry['bytes'] / 1e6:.2f} MB")

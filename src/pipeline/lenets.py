@@ -59,11 +59,13 @@ def compute(
     device: str = "cpu",
 ) -> data.Lenets:
     """What `helpers.data.load_lenets` describes, computed now."""
-    images = datasets.load_images(dataset, source)
+    images, command = datasets.load_images(dataset, source), "trained in this run"
     if train:
         models = training.ensemble(dataset, n_models, epochs, source, device)
     else:
         models = training.load_shipped(dataset + variant, n_models)
+        commands = {entry["file"]: entry["command"] for entry in data.manifest()}
+        command = commands[f"lenet5_{dataset}{variant}.safetensors"]
     x = training.ensemble_embeddings(models, images.x_test)
     kept = data.kept_images(images.y_test)
     return data.Lenets(
@@ -75,7 +77,7 @@ def compute(
         class_means=np.stack([ensembles.class_means(m, images.y_test) for m in x]),
         labels=images.y_test[kept],
         embeddings=x[:, kept],
-        command=models.origin.get("command", "trained in this run"),
+        command=command,
     )
 
 

@@ -27,30 +27,41 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
 
 
-def register(file: Path, source: str, licence: str, command: str, **notes: str) -> dict:
+def register(file: Path, command: str, **texts: str) -> dict:
     """Enter a new or changed file into the manifest beside it and return the entry.
 
-    ``command`` is what made the file, with relative paths only; ``notes`` are further
-    texts, such as ``rounding``.
+    Parameters
+    ----------
+    command : what made the file, with relative paths only.
+    texts : ``source``, ``licence`` and further notes, such as ``rounding``. Those of
+        the shipped file of this name are kept where they are not given.
     """
     file = Path(file)
-    entry = {
+    shipped = {entry["file"]: entry for entry in data.manifest()}
+    entry = shipped.get(file.name, {}) | texts
+    entry |= {
         "file": file.name,
         "sha256": data.file_sha256(file),
         "bytes": file.stat().st_size,
         "arrays": describe(file),
-        "source": source,
-        "licence": licence,
         "command": command,
         "code": data.code_hash()[:12],
-    } | notes
+        "versions": ", ".join(f"{k} {v}" for k, v in data.versions().items()),
+        "machine": data.machine(),
+    }
+    if missing := {"source", "licence"} - entry.keys():
+        raise ValueError(
+            f"{file.name} is new: say its {' and '.join(sorted(missing))}."
+        )
     path = file.parent / "manifest.json"
     entries = json.loads(path.read_text("utf-8")) if path.exists() else []
     entries = [other for other in entries if other["file"] != file.name] + [entry]
     entries.sort(key=lambda entry: entry["file"])
-    text = json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
     with atomic(path) as target:
-        target.write_text(text, "utf-8")
+        target.write_text(
+            json.dumps(entries, indent=1, ensure_ascii=False) + "\n", "utf-8"
+        )
+    print(f"{file.name}: {entry['bytes'] / 1e6:.2f} MB")
     return entry
 
 

@@ -23,85 +23,61 @@ PER_CLASS = 200
 EVERY = 6
 """Every sixth of the 2400 images with AlexNet activations is shipped."""
 FC7_SHA256 = "464480380eaa6591900b81e3ab8c108e2a5b5a26b27b6d03568c99fead5d6f2e"
-PARTS = ("train", "test")
-
-MNIST = {
-    "source": "The MNIST database of handwritten digits, Yann LeCun, Corinna Cortes "
-    "and Christopher J. C. Burges (1998), http://yann.lecun.com/exdb/mnist/; a part, "
-    "pixels unchanged",
-    "licence": "CC BY-SA 3.0, https://creativecommons.org/licenses/by-sa/3.0/",
-}
-CIFAR10 = {
-    "source": "CIFAR-10, Alex Krizhevsky, Learning multiple layers of features from "
-    "tiny images, University of Toronto (2009), "
-    "https://www.cs.toronto.edu/~kriz/cifar.html; a part, pixels unchanged",
-    "licence": "none stated by the author, who asks to cite the 2009 report; a small "
-    "sample with attribution",
-}
-ALEXNET = {
-    "source": "AlexNet activations, layer classifier.5 (fc7, post-ReLU), from the "
-    "Python package brainscore_vision 2.3.18, benchmarks/rajalingham2018/"
-    "test_resources/identifier=alexnet,stimuli_identifier=objectome-240.nc; images of "
-    "Rajalingham et al. (2018), J. Neurosci. 38, 7255-7269 (images not included)",
-    "licence": "MIT, https://github.com/brain-score/vision",
-}
 
 
 def record(alexnet: Path | None, folder: Path, command: str) -> None:
     """Write and register the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries = make_mnist(folder, command) + make_cifar10(folder, command)
+    make_mnist(folder, command)
+    make_cifar10(folder, command)
     if alexnet:
-        entries.append(make_alexnet(alexnet, folder, command))
-    for entry in entries:
-        print(f"{entry['file']}: {entry['bytes'] / 1e6:.2f} MB")
+        make_alexnet(alexnet, folder, command)
 
 
-def make_mnist(folder: Path, command: str) -> list[dict]:
+def make_mnist(folder: Path, command: str) -> None:
     """All test images and a stratified training sample, one file."""
     full = datasets.load("mnist")
     train = data.stratified(full.y_train, PER_CLASS, np.random.default_rng(SEED))
     images = {"x_test": full.x_test, "x_train": full.x_train[train]}
     path = folder / "mnist_sample.npz"
     np.savez_compressed(path, **images, **_labels(full, train, full.index_test))
-    notes = {"selection": _selection("training images (and all test images)", train)}
-    return [manifest.register(path, **MNIST, command=command, **notes)]
+    manifest.register(path, command)
 
 
-def make_cifar10(folder: Path, command: str) -> list[dict]:
+def make_cifar10(folder: Path, command: str) -> None:
     """Stratified test and training samples: labels, and two lossless sheets."""
     full, rng = datasets.load("cifar10"), np.random.default_rng(SEED)
     train = data.stratified(full.y_train, PER_CLASS, rng)
     test = data.stratified(full.y_test, PER_CLASS, rng)
-    path, origin = folder / "cifar10_sample.npz", CIFAR10 | {"command": command}
+    path = folder / "cifar10_sample.npz"
     np.savez_compressed(path, **_labels(full, train, test))
-    entries = [manifest.register(path, **origin, content="labels and positions")]
-    samples = (full.x_train[train], full.x_test[test])
-    for part, images in zip(PARTS, samples, strict=True):
+    manifest.register(path, command)
+    for part, images in {
+        "train": full.x_train[train],
+        "test": full.x_test[test],
+    }.items():
         path = folder / f"cifar10_sample_{part}.webp"
         sheet = Image.fromarray(manifest.to_sheet(images))
         sheet.save(path, "WEBP", lossless=True, exact=True, quality=100, method=5)
-        layout = (
-            f"images in the order of index_{part}, row by row, {data.TILES_PER_ROW} in "
-            "a row, 32 x 32 pixels each"
-        )
-        notes = {"selection": _selection(f"{part} images", images), "layout": layout}
-        entries.append(manifest.register(path, **origin, **notes))
-    return entries
+        manifest.register(path, command)
 
 
-def make_alexnet(source: Path, folder: Path, command: str) -> dict:
+def make_alexnet(source: Path, folder: Path, command: str) -> None:
     """Every sixth image's activations: where not zero, there in half precision."""
     fc7, names = read_alexnet(source)
     if data.sha256(fc7) != FC7_SHA256:
-        raise ValueError(
-            f"ALEXNET must hold the activations of its help; not {source}."
-        )
+        raise ValueError(f"ALEXNET: {source} holds other activations than described.")
     index = np.arange(0, len(fc7), EVERY)
     exact = fc7[index]
     bits, values = manifest.pack_sparse(exact)
     change = np.abs(data.unpack_sparse(bits, values, exact.shape) - exact)
     normal = exact >= np.finfo(np.float16).tiny
+    relative = float((change[normal] / exact[normal]).max())
+    rounding = (
+        f"non-zero values to half precision (float16): absolute change at most "
+        f"{change.max():.1e}, relative at most {relative:.1e} (values above 6.1e-5); "
+        "the pattern of zeros, and so PoZ, is exact"
+    )
     path = folder / "alexnet_fc7.npz"
     np.savez_compressed(
         path,
@@ -112,18 +88,7 @@ def make_alexnet(source: Path, folder: Path, command: str) -> dict:
         n_zero_all=(fc7 == 0).sum(axis=0).astype(np.uint16),
         n_all=np.array(len(fc7)),
     )
-    notes = {
-        "selection": f"every {EVERY}th of the {len(fc7)} images, in the order of the "
-        f"source: {len(index)}",
-        "rounding": "non-zero values to half precision (float16): absolute change at "
-        f"most {change.max():.1e}, relative at most "
-        f"{float((change[normal] / exact[normal]).max()):.1e} (values above 6.1e-5); "
-        "the pattern of zeros, and so PoZ, is exact",
-        "layout": "nonzero: bits of fc7.T != 0 (numpy.packbits); values: fc7.T where "
-        "not zero; n_zero_all: for how many of all n_all images a node is zero (from "
-        "the unrounded values)",
-    }
-    return manifest.register(path, **ALEXNET, command=command, **notes)
+    manifest.register(path, command, rounding=rounding)
 
 
 def read_alexnet(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -141,10 +106,3 @@ def read_alexnet(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _labels(full: data.ImageSet, train: np.ndarray, test: np.ndarray) -> data.Arrays:
     labels = {"y_train": full.y_train[train], "y_test": full.y_test[test]}
     return labels | {"index_train": train, "index_test": test}
-
-
-def _selection(what: str, chosen: np.ndarray) -> str:
-    return (
-        f"{len(chosen)} {what}, {PER_CLASS} per class drawn at random (numpy "
-        f"default_rng({SEED})), in original order"
-    )

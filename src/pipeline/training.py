@@ -340,7 +340,8 @@ def record(
     target = target or data.data_folder() / f"lenet5_{dataset}.safetensors"
     save_ensemble(trained := stack(dataset, paths, origin), target)
     if target.parent.resolve() == data.data_folder().resolve():
-        notes = {"rounding": "parameters in half precision"}
-        manifest.register(target, f"trained here on {dataset}", "MIT", command, **notes)
+        texts = {"source": f"trained here on {dataset}", "licence": "MIT"}
+        texts["rounding"] = "parameters in half precision"
+        manifest.register(target, command, **texts)
     mean = trained.accuracy.mean()
     print(f"{target.name}: {len(trained)} models, mean accuracy {mean:.4f}")
