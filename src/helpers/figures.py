@@ -212,6 +212,22 @@ def histogram(ax: Axes, frame: pd.DataFrame, x: str, y: str, hue: str) -> Axes:
     return ax
 
 
+def insertion_panels(
+    frame: pd.DataFrame, label: str, height: float = 2.9
+) -> np.ndarray:
+    """A panel (rows, columns) per "set" and "items": "value" by "share" and "order"."""
+    shape = frame["items"].nunique(), frame["set"].nunique()
+    axes = panels(*shape, height, sharex=True, sharey=True)
+    groups = frame.groupby(["set", "items"], sort=False)
+    for ax, ((name, items), rows) in zip(axes.flat, groups, strict=True):
+        lines(ax, rows, "share", "value", "order")
+        ax.set(xlabel="share of nodes inserted", ylabel=label)
+        ax.set(title=f"{NAMES[name]}, {items}", xlim=(0, 1), ylim=(0, 1.02))
+        percent(ax, "x")
+        ax.label_outer()
+    return axes
+
+
 # ------------------------------------------------------------------ page 03
 
 
