@@ -142,6 +142,16 @@ def scoreboard(found: Mapping[str, Finding]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, "index", columns=columns).rename_axis("claim")
 
 
+def tally(board: pd.DataFrame) -> dict[str, int]:
+    """How many claims of a `scoreboard` are reproduced, partly reproduced and not."""
+    verdicts = list(board["verdict"].str.removesuffix(" where testable"))
+    return {
+        "n_reproduced": verdicts.count("reproduced"),
+        "n_partly": verdicts.count("partly reproduced"),
+        "n_not": verdicts.count("not reproduced"),
+    }
+
+
 def table(
     ids: Sequence[str], found: Mapping[str, Finding], links: bool = False
 ) -> pd.DataFrame:

@@ -204,7 +204,8 @@ def at_shares(
     """R2 at shares of the nodes: `mean_over_models` in a row for each curve and share.
 
     ``curves``, by data set, items and order, are `insertion_curves` with these sizes.
-    "n_defined" models have a value, and in "n_above" of them it exceeds `NOTABLE_R2`.
+    "n_defined" models have a value, which exceeds `NOTABLE_R2` in "n_above" of them;
+    "n_undefined" items, on average, have no similarity.
     """
     rows = {}
     for ((name, items, first), curve), share in product(curves.items(), shares):
@@ -221,6 +222,7 @@ def at_shares(
             "high": high,
             "n_defined": np.isfinite(curve.r2[:, at]).sum(),
             "n_above": models_above(curve.r2[:, at], NOTABLE_R2),
+            "n_undefined": curve.n_undefined[:, at].mean(),
         }
     return pd.DataFrame(list(rows.values()), index=list(rows))
 
