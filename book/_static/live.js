@@ -1,14 +1,28 @@
-// Lets the reader run and change the cells of a page. The cells are in the page (#live-cells, put there by
-// scripts/build_live.py); Python runs in live_worker.js and is loaded the first time that a cell is run.
+// Lets the reader run and change the cells of a page. The cells are in the page
+// (#live-cells, put there by book/_ext/live.py); Python runs in live_worker.js and is
+// loaded the first time that a cell is run.
+const assets = new URL(".", document.currentScript.src);
+
 document.addEventListener("DOMContentLoaded", () => {
   "use strict";
   const page = JSON.parse(document.getElementById("live-cells").textContent);
-  const assets = new URL(".", document.querySelector('script[src$="/live.js"]').src);
   const live = new URL("../live/", assets).href;
-  const boxes = [...document.querySelectorAll("div.cell")].filter((box) => box.querySelector(".cell_input pre"));
+  const boxes = [...document.querySelectorAll("div.cell")].filter((box) =>
+    box.querySelector(".cell_input pre"),
+  );
   const obstacle = findObstacle();
-  const cells = page.cells.map((cell, number) => ({ ...cell, number, original: cell.source, ran: false }));
-  let worker = null, ready = null, interrupt = null, busy = false, clock = null;
+  const cells = page.cells.map((cell, number) => ({
+    ...cell,
+    number,
+    label: `cell ${number + 1} of ${page.cells.length}`,
+    original: cell.source,
+    ran: false,
+  }));
+  let worker = null;
+  let ready = null; // resolves when the worker has loaded Python
+  let interrupt = null;
+  let busy = false;
+  let clock = null;
   let receive = () => {}; // what to do with a message of the worker while a cell runs
 
   const bar = addBar();
@@ -17,15 +31,19 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function findObstacle() {
     if (location.protocol === "file:")
-      return "This page was opened as a file, and a browser runs code only in pages that are served: " +
-        "type make serve in the folder of the book, and open the address that it prints.";
+      return (
+        "This page was opened as a file, and browsers run code only in pages that " +
+        "are served: type make serve in the folder of the book, and open the address " +
+        "that it prints."
+      );
     if (page.reason) return page.reason;
-    if (!window.WebAssembly || !window.Worker) return "This browser cannot run WebAssembly.";
-    return "";
+    const able = window.WebAssembly && window.Worker;
+    return able ? "" : "This browser cannot run WebAssembly.";
   }
 
-  // ------------------------------------------------------------------------------------------------- running cells
-  // Run a cell, after those above it that have not run. The cells that set the parameters start afresh.
+  // ------------------------------------------------------------------ running cells
+  // Run a cell, after those above it that have not run. The cells that set the
+  // parameters start with an empty namespace.
   async function runTo(target) {
     if (obstacle || busy) return say(obstacle || "A cell is running: stop it first.");
     setBusy(true);
@@ -37,8 +55,11 @@ document.addEventListener("DOMContentLoaded", () => {
         first = 0;
         cells.forEach((cell) => setRan(cell, false));
       }
-      for (const cell of cells.slice(first, target + 1)) if (!(await runOne(cell, cell.number === 0))) return;
-      say(`Ready. Ran ${first === target ? `cell ${target + 1}` : `cells ${first + 1} to ${target + 1}`} of ${cells.length}.`);
+      for (const cell of cells.slice(first, target + 1))
+        if (!(await runOne(cell))) return;
+      const done =
+        first === target ? `cell ${target + 1}` : `cells ${first + 1} to ${target + 1}`;
+      say(`Ready. Ran ${done} of ${cells.length}.`);
     } catch (problem) {
       end();
       say(problem.message);
@@ -47,10 +68,10 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
-  async function runOne(cell, fresh) {
+  async function runOne(cell) {
     const began = performance.now();
-    tick(() => `Running cell ${cell.number + 1} of ${cells.length}, ${seconds(began)} s`);
-    say(`Running cell ${cell.number + 1} of ${cells.length}.`);
+    tick(() => `Running ${cell.label}, ${seconds(began)} s`);
+    say(`Running ${cell.label}.`);
     cell.box?.classList.add("live-running");
     try {
       const output = newOutput(cell);
@@ -60,13 +81,17 @@ document.addEventListener("DOMContentLoaded", () => {
           else if (message.kind === "done") resolve(message.error);
           else if (message.kind === "failed") reject(new Error(message.message));
         };
-        worker.postMessage({ kind: "run", source: cell.source, name: `<cell ${cell.number + 1}>`, fresh });
+        const name = `<cell ${cell.number + 1}>`;
+        const fresh = cell.number === 0;
+        worker.postMessage({ kind: "run", source: cell.source, name, fresh });
       });
       output.finish(error, seconds(began));
-      const absent = error === "ModuleNotFoundError"; // cells below may do without
-      setRan(cell, !error || absent);
-      if (error && !absent) say(`Cell ${cell.number + 1} of ${cells.length} stopped: ${error}. Its traceback is under it; earlier results are kept.`);
-      return !error || absent;
+      // cells below may do without a module that is missing
+      const passed = !error || error === "ModuleNotFoundError";
+      setRan(cell, passed);
+      const what = `${cell.label.replace("cell", "Cell")} stopped: ${error}`;
+      if (!passed) say(`${what}. Its traceback is below it; earlier results are kept.`);
+      return passed;
     } finally {
       receive = () => {};
       cell.box?.classList.remove("live-running");
@@ -81,36 +106,49 @@ document.addEventListener("DOMContentLoaded", () => {
     let arrived = "";
     tick(() => `Loading Python: ${arrived}${seconds(began)} s`);
     say("Loading Python, once per page.");
-    interrupt = window.crossOriginIsolated ? new Uint8Array(new SharedArrayBuffer(1)) : null;
+    const shared = window.crossOriginIsolated;
+    interrupt = shared ? new Uint8Array(new SharedArrayBuffer(1)) : null;
     worker = new Worker(new URL("live_worker.js", assets), { type: "module" });
     ready = new Promise((resolve, reject) => {
-      receive = (message) => {
-        if (message.kind === "loading") arrived = `${megabytes(message.bytes)} of ${megabytes(message.total)} MB, `;
-        else if (message.kind === "ready") resolve();
-        else reject(new Error(`Python could not be loaded; its files are perhaps not with this copy of the book. (${message.message})`));
+      receive = ({ kind, bytes, total, message }) => {
+        if (kind === "ready") resolve();
+        else if (kind === "loading")
+          arrived = `${megabytes(bytes)} of ${megabytes(total)} MB, `;
+        else
+          reject(
+            new Error(
+              "Python could not be loaded; its files may be missing from this copy " +
+                `of the book. (${message})`,
+            ),
+          );
       };
       worker.onmessage = ({ data }) => receive(data);
       worker.onerror = (event) => {
         event.preventDefault();
-        receive({ kind: "failed", message: event.message || "the worker did not start" });
+        const message = event.message || "the worker did not start";
+        receive({ kind: "failed", message });
       };
-      worker.postMessage({ kind: "start", live, version: page.version, interrupt });
+      worker.postMessage({ kind: "start", live, interrupt });
     }).finally(() => tick(null));
     return ready;
   }
 
-  // Interrupt the running cell where the browser lets us; otherwise, or if that does not help, end Python.
+  // Interrupt the running cell where the browser lets us; otherwise, or if that does
+  // not help, end Python.
   function stop() {
     if (!busy) return;
     if (!interrupt || bar.root.dataset.state === "loading") return giveUp();
     interrupt[0] = 2;
     const asked = worker;
-    setTimeout(() => busy && worker === asked && interrupt[0] !== 0 && giveUp(), 3000);
+    const stuck = () => busy && worker === asked && interrupt[0] !== 0;
+    setTimeout(() => stuck() && giveUp(), 3000);
   }
 
   function giveUp() {
     end();
-    receive({ kind: "failed", message: "Stopped. What the cells had computed is gone; press Run to begin again." });
+    const message =
+      "Stopped. What the cells had computed is lost; press Run to start again.";
+    receive({ kind: "failed", message });
   }
 
   function end() {
@@ -119,13 +157,14 @@ document.addEventListener("DOMContentLoaded", () => {
     cells.forEach((cell) => setRan(cell, false));
   }
 
-  // ------------------------------------------------------------------------------------------------------- output
-  // Collects what a cell gives. What stands under the cell stays until there is something to replace it.
+  // ------------------------------------------------------------------------- output
+  // Collects the output of a cell. What is below the cell stays until there is
+  // something to replace it.
   function newOutput(cell) {
-    const root = document.createElement("div");
-    root.className = "live-output";
-    let text = null, shown = false;
-    cell.trouble?.remove(); // the error of a cell that is not shown stands beside another one
+    const root = make("div", "live-output");
+    let text = null;
+    let shown = false;
+    cell.trouble?.remove(); // the error of a hidden cell is shown at another cell
     const reveal = () => {
       if (shown || !cell.box) return;
       shown = true;
@@ -140,18 +179,24 @@ document.addEventListener("DOMContentLoaded", () => {
           text.append(data);
         } else {
           text = null;
-          root.append({ html: asTable, png: asFigure, error: asError }[type](data, cell, width));
+          const render = { html: asTable, png: asFigure, error: asError }[type];
+          root.append(render(data, cell, width));
         }
         reveal();
       },
       finish(error, time) {
         cell.failed = Boolean(error);
         if (error && !cell.box) nearest(cell).after((cell.trouble = root));
-        if (!root.childElementCount && !cell.box?.querySelector(".cell_output, .live-output")) return;
+        const old = cell.box?.querySelector(".cell_output, .live-output");
+        if (!root.childElementCount && !old) return;
         reveal();
-        const caption = cell.box?.querySelector("figcaption") ? "; numbers in the caption are the book's" : "";
         document.dispatchEvent(new Event("live-output"));
-        root.prepend(make("p", "live-label", error ? `Live: stopped after ${time} s` : `Live: computed here in ${time} s${caption}`));
+        const captioned = cell.box?.querySelector("figcaption");
+        const note = captioned ? "; numbers in the caption are the book's" : "";
+        const label = error
+          ? `Live: stopped after ${time} s`
+          : `Live: computed here in ${time} s${note}`;
+        root.prepend(make("p", "live-label", label));
       },
     };
   }
@@ -162,7 +207,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function asFigure(data, cell, width) {
     const still = cell.box?.querySelector(".cell_output img");
-    const image = make("img", still?.classList.contains("photo") ? "photo" : "plot");
+    const kind = still?.classList.contains("photo") ? "photo" : "plot";
+    const image = make("img", kind);
     image.src = `data:image/png;base64,${data}`;
     image.alt = `Drawn again in this page. ${still?.alt ?? "A figure of this cell."}`;
     image.width = width;
@@ -176,41 +222,54 @@ document.addEventListener("DOMContentLoaded", () => {
     const pre = make("pre", "", trace);
     pre.tabIndex = 0;
     box.append(pre);
-    const missing = /ModuleNotFoundError: No module named '([\w.]+)'|\bneeds? (torch)\b/.exec(trace);
-    if (missing) box.append(whereItRuns(missing[1] ?? missing[2]));
+    const absent =
+      /ModuleNotFoundError: No module named '([\w.]+)'|\bneeds? (torch)\b/.exec(trace);
+    if (absent) box.append(whereItRuns(absent[1] ?? absent[2]));
     return box;
   }
 
-  // For what no browser can do: the services that the book is set up for, if any (_config.yml).
+  // For what no browser can do: the services that the book is set up for, if any.
   function whereItRuns(name) {
-    const links = [...document.querySelectorAll(".dropdown-launch-buttons a[href]")].map((link) => link.cloneNode());
-    links.forEach((link) => Object.assign(link, { className: "", textContent: new URL(link.href).hostname }));
-    const note = make("p", "live-note", `This needs ${name}, which this page does not have. It runs in the notebook: `);
+    const buttons = document.querySelectorAll(".dropdown-launch-buttons a[href]");
+    const text = `This needs ${name}, which this page does not have. `;
+    const note = make("p", "live-note", `${text}It runs in the notebook: `);
     note.append(make("code", "", "make run"), " in a clone of the repository");
-    links.forEach((link) => note.append(", or at ", link));
+    for (const { href } of buttons) {
+      const link = make("a", "", new URL(href).hostname);
+      link.href = href;
+      note.append(", or at ", link);
+    }
     note.append(".");
     return note;
   }
 
-  // The controls beside which the error of a cell that is not shown can be read.
+  // The controls at which the error of a hidden cell is shown.
   function nearest(cell) {
-    return (cells.slice(cell.number).find((other) => other.box) ?? cells.findLast((other) => other.box)).controls;
+    const below = cells.slice(cell.number).find((other) => other.box);
+    return (below ?? cells.findLast((other) => other.box)).controls;
   }
 
-  // ----------------------------------------------------------------------------------------------------- controls
+  // ----------------------------------------------------------------------- controls
   function addBar() {
     const root = make("section", "live-bar");
     root.setAttribute("aria-label", "Live code");
     const size = page.bytes ? `${megabytes(page.bytes)} MB, ` : "";
-    if (!page.reason) root.append(make("p", "live-intro",
-      `Every cell of this page runs in your browser: press Run, change the code, run it again. The first Run loads Python (${size}from this site only).`));
+    const intro =
+      "Every cell of this page runs in your browser: press Run, change the code, run " +
+      `it again. The first Run loads Python (${size}from this site only).`;
+    if (!page.reason) root.append(make("p", "live-intro", intro));
     const buttons = make("div", "live-buttons");
-    const run = button("Run all", "Run all cells of this page", () => runTo(cells.length - 1));
     const halt = button("Stop", "Stop the running cell", stop);
-    const restore = button("Reset page", "Reset page: code and results of the book", resetAll);
-    const quick = page.quick && button("Quick settings", "Quick settings, for the cell of the parameters", useQuick);
-    buttons.append(...[run, quick, halt, restore].filter(Boolean));
     halt.disabled = true;
+    buttons.append(
+      button("Run all", "Run all cells of this page", () => runTo(cells.length - 1)),
+    );
+    const quick = "Quick settings, for the cell of the parameters";
+    if (page.quick) buttons.append(button("Quick settings", quick, useQuick));
+    buttons.append(
+      halt,
+      button("Reset page", "Reset page: code and results of the book", resetAll),
+    );
     const state = make("p", "live-state");
     state.setAttribute("role", "status");
     const progress = make("p", "live-progress");
@@ -223,41 +282,42 @@ document.addEventListener("DOMContentLoaded", () => {
     const input = box.querySelector(".cell_input");
     cell.box = box;
     cell.controls = make("div", "live-controls");
-    const label = `cell ${cell.number + 1} of ${cells.length}`;
     cell.note = make("span", "live-cell-note");
-    cell.controls.append(
-      button("Run", `Run ${label}`, () => runTo(cell.number)),
-      (cell.undo = button("Reset", `Reset ${label}`, () => reset(cell))), cell.note);
+    cell.undo = button("Reset", `Reset ${cell.label}`, () => reset(cell));
     cell.undo.disabled = true;
+    const run = button("Run", `Run ${cell.label}`, () => runTo(cell.number));
+    cell.controls.append(run, cell.undo, cell.note);
     (input.closest("details") ?? input).after(cell.controls);
-    addEditor(cell, input.querySelector("pre"), label);
+    addEditor(cell, input.querySelector("pre"));
   }
 
   // A transparent text field over the coloured code.
-  function addEditor(cell, pre, label) {
-    const frame = make("div", "live-editor"), field = make("textarea", "");
+  function addEditor(cell, pre) {
+    const frame = make("div", "live-editor");
+    const field = make("textarea", "");
     cell.pre = pre;
     cell.colours = pre.innerHTML;
     cell.field = field;
     pre.before(frame);
     frame.append(pre, field);
-    Object.assign(field, { value: cell.source, rows: 1, spellcheck: false, autocomplete: "off", wrap: "off" });
+    const options = { rows: 1, spellcheck: false, wrap: "off" };
+    Object.assign(field, options, { value: cell.source });
     field.setAttribute("autocapitalize", "off");
-    field.setAttribute("aria-label", `Code of ${label}. Shift and Enter runs it.`);
+    field.setAttribute("autocomplete", "off");
+    field.setAttribute("aria-label", `Code of ${cell.label}. Shift and Enter runs it.`);
     field.addEventListener("input", () => change(cell, field.value));
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
       if (event.shiftKey || event.ctrlKey || event.metaKey) {
         event.preventDefault();
-        runTo(cell.number);
-      } else {
-        const line = field.value.slice(0, field.selectionStart).split("\n").pop();
-        const indent = /^ */.exec(line)[0] + (line.trimEnd().endsWith(":") ? "    " : "");
-        if (indent) {
-          event.preventDefault();
-          document.execCommand("insertText", false, `\n${indent}`);
-        }
+        return runTo(cell.number);
       }
+      const line = field.value.slice(0, field.selectionStart).split("\n").pop();
+      const deeper = line.trimEnd().endsWith(":") ? "    " : "";
+      const indent = /^ */.exec(line)[0] + deeper;
+      if (!indent) return;
+      event.preventDefault();
+      document.execCommand("insertText", false, `\n${indent}`);
     });
   }
 
@@ -267,15 +327,18 @@ document.addEventListener("DOMContentLoaded", () => {
     if (cell.field.value !== source) cell.field.value = source;
     const changed = source !== cell.original;
     cell.pre.innerHTML = changed ? coloured(source) : cell.colours;
-    cell.undo.disabled = !changed && !cell.box.classList.contains("live-has-output");
-    cells.slice(cell.number).forEach((other) => { other.failed = false; setRan(other, false); });
+    cell.undo.disabled = !changed && !hasOutput(cell);
+    for (const other of cells.slice(cell.number)) {
+      other.failed = false;
+      setRan(other, false);
+    }
   }
 
   function reset(cell) {
-    cell.failed = false;
     if (busy) return say("A cell is running: stop it first.");
+    cell.failed = false;
     if (cell.source !== cell.original) change(cell, cell.original);
-    cell.box.querySelectorAll(":scope > .live-output").forEach((output) => output.remove());
+    cell.box.querySelectorAll(":scope > .live-output").forEach((old) => old.remove());
     cell.box.classList.remove("live-has-output");
     cell.undo.disabled = true;
     note(cell);
@@ -286,16 +349,21 @@ document.addEventListener("DOMContentLoaded", () => {
     else end();
     setBusy(false);
     cells.filter((cell) => cell.box).forEach(reset);
-    say(obstacle || "Code and results are those of the book again; Python begins anew with the next Run.");
+    const message =
+      "Code and results are those of the book again; the next Run starts Python anew.";
+    say(obstacle || message);
   }
 
   function useQuick() {
     if (busy) return say("A cell is running: stop it first.");
     if (!cells[0].box) return;
     change(cells[0], page.quick.source);
-    cells[0].box.querySelectorAll("details").forEach((details) => (details.open = true));
+    cells[0].box.querySelectorAll("details").forEach((folded) => (folded.open = true));
     cells[0].field.focus();
-    say("Quick settings are in the first cell; results will be rougher than the book's, whose settings take longer here.");
+    say(
+      "Quick settings are in the first cell. Results will be rougher than those of " +
+        "the book, whose settings take longer here.",
+    );
   }
 
   function setRan(cell, ran) {
@@ -303,11 +371,22 @@ document.addEventListener("DOMContentLoaded", () => {
     if (cell.box) note(cell);
   }
 
+  function hasOutput(cell) {
+    return cell.box.classList.contains("live-has-output");
+  }
+
   function note(cell) {
-    const live = cell.box.classList.contains("live-has-output");
-    cell.note.textContent = cell.ran ? (live ? "" : "ran") : cell.failed ? "stopped with an error" : cell.source !== cell.original ? "changed, not run" : live ? "not run since" : "";
-    cell.box.classList.toggle("live-stale", live && !cell.ran);
-    if (live) cell.undo.disabled = false;
+    const output = hasOutput(cell);
+    cell.note.textContent = stateOf(cell, output);
+    cell.box.classList.toggle("live-stale", output && !cell.ran);
+    if (output) cell.undo.disabled = false;
+  }
+
+  function stateOf(cell, output) {
+    if (cell.ran) return output ? "" : "ran";
+    if (cell.failed) return "stopped with an error";
+    if (cell.source !== cell.original) return "changed, not run";
+    return output ? "not run since" : "";
   }
 
   function setBusy(value) {
@@ -317,15 +396,16 @@ document.addEventListener("DOMContentLoaded", () => {
     bar.root.setAttribute("aria-busy", value);
   }
 
-  // ------------------------------------------------------------------------------------------------------- small
+  // -------------------------------------------------------------------------- small
   function say(text) {
     bar.state.textContent = text;
   }
 
   function tick(text) {
     clearInterval(clock);
-    bar.progress.textContent = text ? text() : "";
-    if (text) clock = setInterval(() => (bar.progress.textContent = text()), 250);
+    const show = () => (bar.progress.textContent = text ? text() : "");
+    show();
+    if (text) clock = setInterval(show, 250);
   }
 
   function make(tag, className, text) {
@@ -353,17 +433,28 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // Python in the colours that the rest of the page has (class names of Pygments).
   function coloured(source) {
-    const words = "False|None|True|and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|" +
-      "from|global|if|import|in|is|lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield";
-    const token = new RegExp(
-      "(#[^\\n]*)|([rbfuRBFU]{0,2}(?:\"\"\"[^]*?\"\"\"|'''[^]*?'''|\"(?:\\\\.|[^\"\\\\\\n])*\"?|'(?:\\\\.|[^'\\\\\\n])*'?))" +
-      `|\\b(\\d[\\w.]*)|\\b(${words})\\b|([A-Za-z_]\\w*)|([-+*/%=<>!&|^~@]+)`, "g");
-    const classes = ["c1", "s2", "mi", "k", "n", "o"];
+    const keywords =
+      "False|None|True|and|as|assert|async|await|break|class|continue|def|del|elif|" +
+      "else|except|finally|for|from|global|if|import|in|is|lambda|nonlocal|not|or|" +
+      "pass|raise|return|try|while|with|yield";
+    const kinds = {
+      c1: "#[^\\n]*",
+      s2:
+        "[rbfuRBFU]{0,2}(?:\"\"\"[^]*?\"\"\"|'''[^]*?'''|" +
+        "\"(?:\\\\.|[^\"\\\\\\n])*\"?|'(?:\\\\.|[^'\\\\\\n])*'?)",
+      mi: "\\b\\d[\\w.]*",
+      k: `\\b(?:${keywords})\\b`,
+      n: "[A-Za-z_]\\w*",
+      o: "[-+*/%=<>!&|^~@]+",
+    };
+    const patterns = Object.entries(kinds).map(([kind, p]) => `(?<${kind}>${p})`);
     const safe = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
-    let html = "", at = 0;
-    for (const found of source.matchAll(token)) {
-      const kind = classes[found.slice(1).findIndex((group) => group !== undefined)];
-      html += `${safe(source.slice(at, found.index))}<span class="${kind}">${safe(found[0])}</span>`;
+    let html = "";
+    let at = 0;
+    for (const found of source.matchAll(new RegExp(patterns.join("|"), "g"))) {
+      const kind = Object.keys(kinds).find((name) => found.groups[name] !== undefined);
+      const before = safe(source.slice(at, found.index));
+      html += `${before}<span class="${kind}">${safe(found[0])}</span>`;
       at = found.index + found[0].length;
     }
     return `${html}${safe(source.slice(at))}\n`;
