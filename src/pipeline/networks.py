@@ -50,3 +50,14 @@ def penultimate(
     """Post-ReLU activations of the penultimate layer, (n_images, 84)."""
     body = model[:-1].eval()
     return torch.cat([body(batch) for batch in inputs.split(batch_size)])
+
+
+def record_outputs(layer: nn.Module, copy: bool) -> list[torch.Tensor]:
+    """A list that fills with the outputs of a layer, or with copies of them."""
+    outputs = []
+
+    def hook(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        outputs.append(output.clone() if copy else output)
+
+    layer.register_forward_hook(hook)
+    return outputs
