@@ -1,82 +1,190 @@
+"""Ensembles: summaries are scipy's and pandas' on the models' own curves."""
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from helpers import ensembles, rsa
+from helpers.data import Lenets
 from helpers.sparsity import percentage_of_zeros, poz_order
 
 
 @pytest.fixture
-def three_models(rng):
-    return np.maximum(rng.normal(size=(3, 10, 12)) - rng.uniform(-1, 1, 12), 0)
+def models(rng):
+    """Three networks of 12 nodes, one of them a ghost; 40 images of four classes."""
+    thresholds = rng.uniform(-1, 1.5, (3, 1, 12))
+    x = np.maximum(rng.normal(size=(3, 40, 12)) - thresholds, 0).astype(np.float32)
+    x[:, :, 0] += 1  # so that every image has a similarity
+    x[:, :, 5] = 0
+    labels = np.repeat(np.arange(4), 10)
+    pozs = np.stack([percentage_of_zeros(each) for each in x])
+    means = np.stack([ensembles.class_means(each, labels) for each in x])
+    accuracy = np.array([0.5, 0.6, 0.7])
+    return Lenets("cifar10", np.arange(3), accuracy, 40, pozs, means, labels, x, "")
 
 
-def test_class_means_by_hand_and_whatever_the_order_of_images(rng):
+def curves_of(models, first="lowest", sizes=None):
+    orders = ensembles.poz_orders(models.poz, first)
+    return ensembles.insertion_curves(models.embeddings, orders, sizes)
+
+
+# ------------------------------------------------------------------ a row per model
+def test_class_means_do_not_depend_on_the_order_of_images(rng):
     x, labels = np.array([[1.0, 0], [3, 2], [5, 5]]), np.array([7, 7, 2])
-    assert ensembles.class_means(x, labels).tolist() == [[5, 5], [2, 1]]
     shuffled = rng.permutation(3)
-    assert np.array_equal(ensembles.class_means(x[shuffled], labels[shuffled]), ensembles.class_means(x, labels))
-
-
-def test_class_means_refuses_labels_of_another_length():
+    for order in (slice(None), shuffled):
+        means = ensembles.class_means(x[order], labels[order])
+        assert means.tolist() == [[5, 5], [2, 1]]
     with pytest.raises(ValueError, match=r"labels must be \(3,\).*\(2,\)"):
-        ensembles.class_means(np.ones((3, 2)), [0, 1])
+        ensembles.class_means(x, labels[:2])
 
 
-def test_orders_are_those_of_each_model_and_random_ones_are_permutations(three_models, rng):
-    pozs = np.stack([percentage_of_zeros(x) for x in three_models])
-    for first, highest in (("lowest", False), ("highest", True)):
-        for order, poz in zip(ensembles.poz_orders(pozs, first), pozs, strict=True):
-            assert np.array_equal(order, poz_order(poz, highest))
-    assert all(sorted(order) == list(range(12)) for order in ensembles.poz_orders(pozs, "random", rng))
-    with pytest.raises(ValueError, match="'first'|first must be one of"):
-        ensembles.poz_orders(pozs, "rarest")
+def test_per_model_counts_nodes(models):
+    table = ensembles.per_model({"a": models, "b": models}).set_index(["set", "seed"])
+    assert len(table) == 6
+    for name, seed in table.index:
+        poz = models.poz[seed]
+        expected = models.accuracy[seed], np.mean(poz > 0.8), sum(poz == 1)
+        shown = table.loc[(name, seed), ["accuracy", "rare", "ghosts"]]
+        assert tuple(shown) == pytest.approx(expected)
 
 
-def test_curves_are_the_single_models_curves(three_models, rng):
-    orders = [rng.permutation(12) for _ in three_models]
-    together = ensembles.insertion_curves(three_models, orders, min_defined=0)
-    for x, order, r2 in zip(three_models, orders, together.r2, strict=True):
-        alone = rsa.insertion_curve(x, order, rsa.similarity_matrix(x), undefined="drop")
-        np.testing.assert_array_equal(r2, alone.r2)
+@pytest.mark.parametrize("first", ["lowest", "highest", "random", "live"])
+def test_orders_are_permutations_and_follow_poz(models, rng, first):
+    orders = ensembles.poz_orders(models.poz, first, rng)
+    for order, poz in zip(orders, models.poz, strict=True):
+        assert sorted(order) == list(range(12))
+        if first in ("lowest", "highest"):
+            assert np.array_equal(order, poz_order(poz, first == "highest"))
+        if first == "live":
+            assert np.all(np.diff(poz[order] == 1) >= 0), "ghosts come last"
+    with pytest.raises(ValueError, match="first must be one of"):
+        ensembles.poz_orders(models.poz, "rarest")
 
 
-def test_a_value_over_too_few_items_is_nan(three_models, rng):
-    three_models[:, :4, :9] = 0  # four of the ten items fire with the last three nodes only
-    three_models[:, :4, 9:] = rng.uniform(1, 2, (3, 4, 3))
-    orders = [np.arange(12) for _ in three_models]
-    loose = ensembles.insertion_curves(three_models, orders, min_defined=0)
-    strict = ensembles.insertion_curves(three_models, orders, min_defined=0.9)
-    few = loose.n_undefined > 1
-    assert few.any() and np.isnan(strict.r2[few]).all()
-    np.testing.assert_array_equal(strict.r2[~few], loose.r2[~few])
+def test_curves_are_those_of_single_models_unless_most_items_are_left_out(models):
+    models.embeddings[:, :21, :9] = 0  # 21 of 40 images only fire with the last nodes
+    models.embeddings[:, :, 9:] += 1
+    together = ensembles.insertion_curves(models.embeddings, [np.arange(12)] * 3)
+    too_few = together.n_undefined > 20
+    assert too_few.any() and not too_few.all()
+    for x, r2, missing in zip(models.embeddings, together.r2, too_few, strict=True):
+        full = rsa.similarity_matrix(x)
+        alone = rsa.insertion_curve(x, np.arange(12), full, undefined="drop").r2
+        np.testing.assert_array_equal(r2, np.where(missing, np.nan, alone))
 
 
+def test_r2_without_ghosts_is_that_of_the_other_nodes(models):
+    r2 = ensembles.r2_without_ghosts(curves_of(models), models.poz)
+    for x, poz, value in zip(models.embeddings, models.poz, r2, strict=True):
+        pair = (rsa.similarity_matrix(x[:, poz < 1]), rsa.similarity_matrix(x))
+        r = np.corrcoef([rsa.upper_triangle(matrix) for matrix in pair])[0, 1]
+        assert value == pytest.approx(r**2, abs=1e-6)
+
+
+def test_r2_varies_with_the_order_of_ties_and_only_with_it(models, rng):
+    n_zero = np.arange(12)  # of 40 images, a different number for every node
+    values = 1 + np.abs(rng.normal(size=(3, 40, 12)))
+    untied = np.where(np.arange(40)[:, None] < n_zero, 0, values).astype(np.float32)
+    for x, tied in ((untied, False), (values.astype(np.float32), True)):
+        width = ensembles.tie_range(replace(models, embeddings=x), 0.5, 40, 5, rng)
+        assert np.array_equal(width > 0, [tied] * 3)
+
+
+# --------------------------------------------------------------- summaries over models
 @pytest.mark.parametrize(
-    ("share", "n", "size"), [(0.8, 84, 67), (0.2, 84, 17), (0.3, 84, 25), (0.001, 84, 1), (1, 7, 7)]
+    ("share", "n", "size"), [(0.8, 84, 67), (0.2, 84, 17), (0.001, 84, 1), (1, 7, 7)]
 )
 def test_size_of_share(share, n, size):
     assert ensembles.size_of_share(share, n) == size
 
 
-def test_interval_is_scipys_and_leaves_out_undefined_models(rng):
+def test_interval_is_scipys_over_the_defined_models(rng):
     values = rng.normal(size=20)
     found = ensembles.mean_over_models(np.append(values, [np.nan] * 20))
-    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), low, high))
+    interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert found == pytest.approx((values.mean(), *interval))
+    assert ensembles.models_above(values, 0.4) == sum(values > 0.4)
 
 
-def test_too_few_models_have_no_interval():
-    assert ensembles.mean_over_models(np.array([0.4])).high == np.inf
-    assert np.isnan(ensembles.mean_over_models(np.array([np.nan])).value)
+@pytest.mark.parametrize("values", [[], [np.nan], [0.5, 0.7, np.nan, np.nan, np.nan]])
+def test_a_minority_of_models_gives_no_value(values):
+    assert np.isnan(ensembles.mean_over_models(np.array(values))[0])
+    assert np.isnan(ensembles.models_above(np.array(values), 0.4))
 
 
-def test_a_minority_of_models_speaks_for_none():
-    minority = np.array([0.5, 0.7, np.nan, np.nan, np.nan])
-    assert np.isnan(ensembles.mean_over_models(minority).value)
+def test_one_model_has_no_finite_interval():
+    assert ensembles.mean_over_models(np.array([0.4])) == (0.4, -np.inf, np.inf)
 
 
-def test_models_above_a_bar_are_counted_unless_most_are_undefined():
-    assert ensembles.models_above(np.array([0.1, 0.4, 0.41, 0.9, np.nan]), 0.4).value == 2
-    assert np.isnan(ensembles.models_above(np.array([0.5, 0.7, np.nan, np.nan, np.nan]), 0.4).value)
-    assert np.isnan(ensembles.models_above(np.array([]), 0.4).value)
+def test_mean_curves_are_means_and_sds_where_most_models_have_a_value():
+    curves = {("a",): np.array([[0.2, 0.9], [0.4, 1], [np.nan, np.nan], [0, np.nan]])}
+    first, second = ensembles.mean_curves(curves, [1, 2], ("set", "x")).itertuples()
+    assert (first.set, first.x, second.x) == ("a", 1, 2)
+    assert (first.value, first.low, first.high) == pytest.approx((0.2, 0, 0.4))
+    assert (second.value, second.high) == pytest.approx((0.95, 1))
+    few = {("a",): curves["a",][1:]}
+    assert ensembles.mean_curves(few, [1, 2], ("set", "x"))[
+        "value"
+    ].isna().tolist() == [
+        False,
+        True,
+    ]
+
+
+def test_poz_distribution_is_a_histogram(models):
+    bins = ensembles.poz_distribution({"a": models.poz})
+    assert bins["value"].sum() == pytest.approx(1)
+    up_to = ensembles.poz_distribution({"a": models.poz}, cumulative=True)
+    at = up_to.set_index("PoZ")["value"]
+    assert at.iloc[-1] == pytest.approx(1)
+    assert at.loc[0.5] == pytest.approx(np.mean(models.poz < 0.5))
+
+
+# ------------------------------------------------------------------------ tables of R2
+def test_at_shares_reads_the_curves(models):
+    curve = curves_of(models)
+    table = ensembles.at_shares({("a", "class means", "lowest"): curve}, (0.3, 1), 12)
+    assert table.index.tolist() == ["low30_a_classes", "low100_a_classes"]
+    row = table.loc["low30_a_classes"]
+    at = curve.r2[:, 3]  # 4 of 12 nodes
+    interval = ensembles.mean_over_models(at)
+    assert tuple(row[["value", "low", "high"]]) == pytest.approx(interval)
+    assert row["n_defined"] == np.isfinite(at).sum()
+    assert row["n_above"] == sum(at > ensembles.NOTABLE_R2)
+    assert row["n_undefined"] == pytest.approx(curve.n_undefined[:, 3].mean())
+
+
+def test_subset_r2_is_read_from_the_full_curve(models):
+    x, pozs = {("a", "images"): models.embeddings}, {"a": models.poz}
+    table = ensembles.subset_r2(x, pozs, "highest", (0.9, 0.5))
+    key = ("a", "images", "highest")
+    full = ensembles.at_shares({key: curves_of(models, "highest")}, (0.9, 0.5), 12)
+    np.testing.assert_allclose(table["value"], full["value"], atol=1e-10)
+
+
+def test_choices_are_combined_and_agree_with_a_slow_reference(models, rng):
+    table = ensembles.low_poz_r2(models, 0.5, 40, rng)
+    table = table.set_index(["items", "PoZ from", "similarity"])["value"]
+    choices = (ensembles.ITEMS, ensembles.SOURCES, rsa.SIMILARITIES)
+    assert len(table) == np.prod([len(choice) for choice in choices])
+    by_hand = []
+    for x in models.embeddings:
+        kept = x[:, np.argsort((x == 0).mean(axis=0), kind="stable")[:6]]
+        pair = (rsa.similarity_matrix(each, "cosine") for each in (kept, x))
+        small, full = (rsa.upper_triangle(matrix) for matrix in pair)
+        valid = np.isfinite(small)
+        by_hand.append(np.corrcoef(small[valid], full[valid])[0, 1] ** 2)
+    row = ("images", ensembles.SOURCES[1], "cosine")
+    assert table[row] == pytest.approx(np.mean(by_hand), abs=1e-10)
+    of_all_images = table["images"].unstack("PoZ from")
+    assert of_all_images[ensembles.SOURCES[0]].equals(
+        of_all_images[ensembles.SOURCES[1]]
+    ), "all images are compared here"
+
+
+def test_all_nodes_give_the_full_matrix_under_every_choice(models, rng):
+    table = ensembles.low_poz_r2(models, 1.0, 40, rng)
+    np.testing.assert_allclose(table["value"], 1, atol=1e-10)
