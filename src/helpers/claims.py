@@ -46,15 +46,13 @@ def from_tables(
     Each table has keys as its index: a DataFrame with the columns "value", "low" and
     "high", or a Series of exact values.
     """
-    claims, found = read(), {}
+    claims, found, columns = read(), {}, ["value", "low", "high"]
     wanted = {row["key"] for key in ids for row in claims[key]["rows"]}
     for table in tables:
-        for key in table.index[table.index.isin(wanted)]:
-            row = table.loc[key]
-            if isinstance(table, pd.Series):
-                found[key] = exact(row)
-            else:
-                found[key] = Finding(*map(float, row[["value", "low", "high"]]))
+        if isinstance(table, pd.Series):
+            table = pd.DataFrame(dict.fromkeys(columns, table))
+        for key, *numbers in table.loc[table.index.isin(wanted), columns].itertuples():
+            found[key] = Finding(*map(float, numbers))
     return found
 
 
@@ -77,7 +75,9 @@ def read() -> dict[str, dict]:
 
 
 def row_verdict(row: Mapping, finding: Finding | None) -> str:
-    """ "holds", "fails" or "open"; without a value "undefined" (NaN) or "not run"."""
+    """One of "holds", "fails" and "open", or, without a value, of "undefined" (NaN) and
+    "not run".
+    """
     if finding is None:
         return "not run"
     if np.isnan(finding.value):
