@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers import checks, data, inference, significance, sparsity
+from helpers import checks, data, significance, sparsity
 
 RANKINGS = (
     "ghosts",  # mean activation of the category's ghost features
@@ -119,7 +119,7 @@ def negative_query(
     """
     wanted = np.asarray(wanted)
     _check_query(scores, wanted)
-    weights = inference.bootstrap_counts(len(wanted), n_resamples, rng).astype(float)
+    weights = significance.bootstrap_counts(len(wanted), n_resamples, rng).astype(float)
     weights = weights[(weights @ wanted > 0) & (weights @ ~wanted > 0)]
     weights = np.vstack([np.ones(len(wanted)), weights])  # first the images as they are
     parts = [_measure(np.asarray(s, float), wanted, weights) for s in scores.values()]
