@@ -1,4 +1,4 @@
-# `make help` lists what there is. Every target that needs .venv creates it first.
+# `make help` lists the commands. Every command that needs .venv creates it first.
 PYTHON ?= python3
 BIN := .venv/bin
 NB ?=
@@ -14,9 +14,16 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export VECLIB_MAXIMUM_THREADS := 1
 export PYTHONHASHSEED := 0
-# The kernel "python3" is the one of .venv, even where the user has another of that name.
+# The kernel "python3" is that of .venv, even if the user has another of that name.
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+# Tests of a file run in one process, two files at a time; long notebooks come first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+NOTEBOOKS := $(foreach n,02 04 06 03,$(wildcard notebooks/$(n)_*.ipynb)) notebooks book
+NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
+PAGE_TESTS := tests/browser tests/test_pages.py
+UNIT_TESTS := tests $(PAGE_TESTS:%=--ignore=%)
 
 .DEFAULT_GOAL := help
 .PHONY: help install book test quick lint browser serve sync run human train bench screenshots pdf pictures preview lock clean
@@ -29,58 +36,59 @@ install: .venv/installed ## create .venv and install everything (needs the netwo
 .venv/installed: pyproject.toml requirements.lock scripts/install.py
 	@$(PYTHON) scripts/install.py
 
-book: .venv/installed ## execute every notebook and build the book; PARAMS=file.yaml for other parameters
-	@$(BIN)/python scripts/build_book.py $(if $(PARAMS),--params $(PARAMS))
+book: .venv/installed ## execute what has changed and build the book; PARAMS=file.yaml for other parameters
+	@$(BIN)/python scripts/build.py $(if $(PARAMS),--params $(PARAMS))
 
-test: .venv/installed lint ## everything: style, unit tests, notebooks against their outputs, book, pages
-	$(BIN)/python -m pytest tests notebooks --ignore=tests/test_pages.py --ignore=tests/browser \
-		--nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --durations=10
-	@$(BIN)/python scripts/build_book.py
-	$(BIN)/python -m pytest tests/test_pages.py tests/browser
+test: .venv/installed lint ## everything: style, units, notebooks against their outputs, the book, its pages
+	$(BIN)/python -m pipeline activations
+	$(PYTEST) $(NOTEBOOKS) $(UNIT_TESTS) $(NBVAL) --durations=10
+	@$(BIN)/python scripts/build.py --committed
+	$(PYTEST) $(PAGE_TESTS) --durations=10
 
-quick: .venv/installed ## the unit tests alone
-	$(BIN)/python -m pytest tests --ignore=tests/test_pages.py --ignore=tests/browser -m "not slow"
+quick: .venv/installed ## only the fast unit tests
+	$(PYTEST) $(UNIT_TESTS) -m "not slow"
 
-lint: .venv/installed ## ruff: check and format
-	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check .
+lint: .venv/installed ## style, private names, and which room may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
-browser: ## the browser for the page tests (Debian, as root)
+browser: ## install the browser for the page tests (Debian, as root)
 	@command -v chromium >/dev/null || (apt-get update -q && apt-get install -y -q --no-install-recommends chromium)
 
-serve: .venv/installed ## show the built book on this machine; PORT=8000
+serve: .venv/installed ## serve the built book on this machine; PORT=8000
 	@$(BIN)/python scripts/serve.py $(PORT)
 
-sync: .venv/installed ## convert and execute notebooks whose text changed; NB=02 for one, NB=all for all
+sync: .venv/installed ## bring the .ipynb in step with their text; NB=02 or NB=all executes in any case
 	@$(BIN)/python scripts/sync.py $(NB)
 
-run: .venv/installed ## one notebook with papermill: make run NB=02 P="dataset=mnist n_models=10"
+run: .venv/installed ## run one notebook with other parameters: make run NB=02 P="dataset=mnist n_models=10"
 	@$(BIN)/python scripts/run.py "$(NB)" $(P)
 
-human: .venv/installed ## record section 2's results again from your copy of the judgments: make human PETERSON=folder
-	$(BIN)/python scripts/record_human.py sets "$(PETERSON)"
+human: .venv/installed ## record the results of section 2 from your copy of the judgments: make human PETERSON=folder
+	$(BIN)/python -m pipeline human "$(PETERSON)"
 
 train: .venv/installed ## train the LeNet-5 ensembles again (long)
-	$(BIN)/python -m helpers.training mnist
-	$(BIN)/python -m helpers.training cifar10
+	$(BIN)/python -m pipeline train mnist
+	$(BIN)/python -m pipeline train cifar10
 
-bench: .venv/installed ## ours and its peers side by side, some ten minutes; NAMES="curve bootstrap" for some
+bench: .venv/installed ## run the benchmarks, some ten minutes; NAMES="curve bootstrap" for a selection
 	$(BIN)/python benchmarks/run.py $(NAMES)
 
 screenshots: .venv/installed ## pictures of every built page in _build/screenshots: wide, phone, dark
 	@$(BIN)/python scripts/screenshots.py
 
-pdf: .venv/installed ## the whole built book as _build/book.pdf (after `make book`; needs the browser)
+pdf: .venv/installed ## print the built book to _build/book.pdf (needs the browser)
 	@$(BIN)/python scripts/make_pdf.py
 
-pictures: .venv/installed ## the logo, the icon and the card for social media in book/_static
+pictures: .venv/installed ## draw the logo, the icon and the social media card in book/_static
 	@$(BIN)/python scripts/make_pictures.py --card
 
-preview: .venv/installed ## the picture of the book in README.md
+preview: .venv/installed ## take the picture of the book for README.md
 	@$(BIN)/python scripts/screenshots.py --preview book/_static/preview.png
 
 lock: .venv/installed ## write requirements.lock and environment.yml from pyproject.toml
 	@UV_FIND_LINKS= $(BIN)/python scripts/lock.py
 
-clean: ## remove what was built (.venv and downloaded data stay)
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+clean: ## remove everything that was built (.venv and downloaded data stay)
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

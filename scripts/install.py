@@ -1,7 +1,7 @@
-"""Create .venv and install everything the book needs, from requirements.lock. Standard library only.
+"""Create .venv and install everything from requirements.lock. Standard library only.
 
-torch and torchvision are not in the lock: plain pip installs them, so that each machine gets its own build of torch
-(CPU or CUDA), from wherever its pip is told to look.
+torch and torchvision are not in the lock: plain pip installs them, so that each machine
+gets its own build of torch (CPU or CUDA), from wherever its pip looks for packages.
 """
 
 from __future__ import annotations
@@ -15,44 +15,52 @@ from pathlib import Path
 UV = "uv==0.13.9"
 OLDEST = (3, 11)
 VENV = Path(".venv")
-PYTHON = str(VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+PYTHON = str(VENV / ("Scripts/python" if sys.platform == "win32" else "bin/python"))
+TOO_OLD = "Python {}.{} is too old. Name 3.11 or newer: make install PYTHON=python3.12"
 OFFLINE = """
-Installing failed (see above). If the package index could not be reached: `make install` needs it once; after that
-everything works without a network. Behind a mirror, set pip's index-url (pip config set global.index-url ADDRESS).
-Then run the same command again."""
+The installation failed (see above). `make install` needs the package index once; after
+that everything works without a network. Behind a mirror, set pip's index
+(pip config set global.index-url ADDRESS). Then run the same command again."""
 
 
 def run(title: str, *command: str) -> bool:
-    """Run one step, say what it is and how long it took."""
+    """Run a step, and show what it is and how long it took."""
     print(f"  {title} ...", end=" ", flush=True)
     start = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    print(f"{time.monotonic() - start:.0f} s" if done.returncode == 0 else f"failed\n{done.stdout[-3000:]}", flush=True)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, **options)
+    took = f"{time.monotonic() - start:.0f} s"
+    print(
+        took if done.returncode == 0 else f"failed\n{done.stdout[-3000:]}", flush=True
+    )
     return done.returncode == 0
 
 
-def must(title: str, *command: str) -> None:
-    """`run`, and stop with a remedy where it fails."""
+def require(title: str, *command: str) -> None:
+    """`run`, and exit with a remedy if it fails."""
     if not run(title, *command):
         sys.exit(OFFLINE)
 
 
 def main() -> None:
-    """Four steps; each can be repeated."""
+    """Each step can be repeated."""
     if sys.version_info < OLDEST:
-        sys.exit("Python {}.{} is too old: 3.11 or newer is needed. Name one: make install PYTHON=python3.12".format(
-            *sys.version_info))  # fmt: skip
-    torch, torchvision = re.findall(r'"(torch(?:vision)?==[^"]+)"', Path("pyproject.toml").read_text())
+        sys.exit(TOO_OLD.format(*sys.version_info))
+    project = Path("pyproject.toml").read_text("utf-8")
+    torch, torchvision = re.findall(r'"(torch(?:vision)?==[^"]+)"', project)
     print(f"Installing into {VENV} with Python {sys.version.split()[0]}", flush=True)
-    must("virtual environment", sys.executable, "-m", "venv", str(VENV))
-    pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off")
+    require("virtual environment", sys.executable, "-m", "venv", str(VENV))
+    quiet = ("--disable-pip-version-check", "--progress-bar", "off")
+    pip = (PYTHON, "-m", "pip", "install", *quiet)
     uv = (PYTHON, "-m", "uv", "pip", "install", "--python", PYTHON)
-    must("uv", *pip, UV)
-    if not run("packages of requirements.lock", *uv, "--require-hashes", "-r", "requirements.lock"):
-        must("the same with pip (slower)", *pip, "--require-hashes", "-r", "requirements.lock")
-    must(torch, *pip, torch)
-    must(torchvision, *pip, "--no-deps", torchvision)
-    must("helpers", *pip, "--no-deps", "--no-build-isolation", "--editable", ".")
+    locked = ("--require-hashes", "-r", "requirements.lock")
+    require("uv", *pip, UV)
+    if not run("packages of requirements.lock", *uv, *locked):
+        require("the same with pip (slower)", *pip, *locked)
+    require(torch, *pip, torch)
+    require(torchvision, *pip, "--no-deps", torchvision)
+    this = ("--no-deps", "--no-build-isolation", "--editable", ".")
+    require("this project", *pip, *this)
     (VENV / "installed").touch()
 
 

@@ -1,8 +1,9 @@
-"""Write requirements.lock (hashes, no addresses, no torch or torchvision) and environment.yml from pyproject.toml.
+"""Write requirements.lock and environment.yml from pyproject.toml.
 
     python scripts/lock.py [--upgrade]
 
-Versions already in the lock are kept where they still fit; ``--upgrade`` takes the newest ones.
+The lock has hashes, no addresses, and neither torch nor torchvision. Versions that are
+in the lock are kept where they still fit; ``--upgrade`` takes the newest.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 UNLOCKED = ("torch", "torchvision")
-"""Installed by plain pip, which finds the build for this machine: CPU, CUDA or another."""
+"""Installed by plain pip, which finds the build for this machine: CPU, CUDA, ..."""
 
 ENVIRONMENT = """\
-# Made by `make lock` from pyproject.toml and requirements.lock. conda env create -f environment.yml
+# Made by `make lock`. conda env create -f environment.yml
 name: rarely-firing-nodes
 channels: [conda-forge]
 dependencies:
@@ -34,7 +35,8 @@ def direct(project: dict) -> list[str]:
     """Names of the packages that pyproject.toml asks for, extras included, in order."""
     extras = project["optional-dependencies"].values()
     wanted = [*project["dependencies"], *(line for extra in extras for line in extra)]
-    return [re.match(r"[\w.-]+", line)[0].lower() for line in wanted]
+    names = [re.match(r"[\w.-]+", line)[0].lower() for line in wanted]
+    return list(dict.fromkeys(names))
 
 
 def locked(text: str) -> dict[str, str]:
@@ -43,27 +45,31 @@ def locked(text: str) -> dict[str, str]:
 
 
 def pins(project: dict, lock: str) -> dict[str, str]:
-    """Exact version of each direct dependency: from the lock, for torch and torchvision from pyproject.toml."""
-    versions = locked(lock) | dict(re.findall(r"(torch\w*)==([\d.]+)", str(project["optional-dependencies"])))
+    """Exact versions of the direct dependencies: from the lock, of torch from ours."""
+    extras = str(project["optional-dependencies"])
+    versions = locked(lock) | dict(re.findall(r"(torch\w*)==([\d.]+)", extras))
     return {name: versions[name] for name in direct(project)}
 
 
 def environment(project: dict, lock: str) -> str:
     """The text of environment.yml."""
-    return ENVIRONMENT.format(pins="\n".join(f"      - {name}=={v}" for name, v in pins(project, lock).items()))
+    lines = [f"      - {name}=={v}" for name, v in pins(project, lock).items()]
+    return ENVIRONMENT.format(pins="\n".join(lines))
 
 
 def main() -> None:
     """Compile, then write the conda file."""
     options = [f"--no-emit-package={name}" for name in UNLOCKED]
-    options += ["--config-file=scripts/lock.toml", "--all-extras", "--universal", "--python-version=3.11"]
-    options += ["--generate-hashes", "--no-header", "--no-annotate", "--quiet", *sys.argv[1:]]
-    uv = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "pyproject.toml", "-o", "requirements.lock"]
-    subprocess.run([*uv, *options], cwd=ROOT, check=True)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lock = (ROOT / "requirements.lock").read_text()
-    (ROOT / "environment.yml").write_text(environment(project, lock))
-    print(f"requirements.lock: {len(locked(lock))} packages; environment.yml: {len(pins(project, lock))} direct ones")
+    options += ["--config-file=scripts/lock.toml", "--all-extras", "--universal"]
+    options += ["--python-version=3.11", "--generate-hashes", "--no-header"]
+    options += ["--no-annotate", "--quiet", *sys.argv[1:]]
+    uv = [str(Path(sys.executable).with_name("uv")), "pip", "compile"]
+    files = ["pyproject.toml", "-o", "requirements.lock"]
+    subprocess.run([*uv, *files, *options], cwd=ROOT, check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    (ROOT / "environment.yml").write_text(environment(project, lock), "utf-8")
+    print(f"requirements.lock: {len(locked(lock))} packages")
 
 
 if __name__ == "__main__":

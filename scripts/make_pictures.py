@@ -1,11 +1,11 @@
-"""Draw the book's logo and icon (SVG), and its card for social media from a real figure (PNG).
+"""Draw the book's logo and icon (SVG), and its card for social media (PNG).
 
-python scripts/make_pictures.py [--card]
+python scripts/make_pictures.py [--card]    # the card takes half a minute
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,55 +24,67 @@ LOGO = np.array(
 )
 """The same with the nodes from lowest to highest PoZ; the last is a ghost."""
 CARD = (1200, 630)
+TITLE = "Rarely-firing nodes"
+SUBTITLE = (
+    "What do they do to a network's representational geometry? An executable paper."
+)
 
 
 def dots(fires: np.ndarray, quiet: str, step: int = 16) -> str:
-    """A dot to each entry of ``fires`` (n_images, n_nodes), as SVG."""
+    """A dot for each entry of ``fires`` (n_images, n_nodes), as SVG."""
     n_rows, n_columns = fires.shape
     circles = [
-        f'<circle cx="{step * (j + 0.5):g}" cy="{step * (i + 0.5):g}" r="5.5" fill="{FIRES if fire else quiet}"/>'
+        f'<circle cx="{step * (j + 0.5):g}" cy="{step * (i + 0.5):g}" r="5.5" '
+        f'fill="{FIRES if fire else quiet}"/>'
         for (i, j), fire in np.ndenumerate(fires)
     ]
     box = f"0 0 {step * n_columns} {step * n_rows}"
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">{"".join(circles)}</svg>\n'
+    content = "".join(circles)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">{content}</svg>\n'
 
 
 def draw_card(path: Path) -> None:
-    """Fig. 1 of the book for CIFAR-10, with the title of the book, in the size that social media ask for."""
+    """The insertion curves of fifty networks, with the title of the book."""
     import matplotlib.pyplot as plt
 
-    from helpers import ensembles, figures, lenets
+    from helpers import figures
 
     figures.use_style()
-    rng = np.random.default_rng(0)
-    models = lenets.load("cifar10", 50)
-    x = models.embeddings[:, models.draw(300, rng)]
-    curves = {
-        first: ensembles.insertion_curves(x, ensembles.poz_orders(models.poz, first, rng))
-        for first in ("lowest", "random", "highest")
-    }
-    figure = plt.figure(figsize=(CARD[0] / 100, CARD[1] / 100), facecolor="white", layout="none")
-    figure.text(0.05, 0.83, "Rarely-firing nodes", fontsize=40, weight="bold")
-    figure.text(
-        0.05, 0.74, "What do they do to a network's representational geometry? An executable paper.", fontsize=19
-    )
-    with plt.rc_context({"font.size": 17, "axes.labelsize": 17, "xtick.labelsize": 15, "ytick.labelsize": 15}):
+    size = [pixels / 100 for pixels in CARD]
+    figure = plt.figure(figsize=size, facecolor="white", layout="none")
+    figure.text(0.05, 0.83, TITLE, fontsize=40, weight="bold")
+    figure.text(0.05, 0.74, SUBTITLE, fontsize=19)
+    large = {"axes.labelsize": 17, "xtick.labelsize": 15, "ytick.labelsize": 15}
+    with plt.rc_context(large):
         ax = figure.add_axes((0.09, 0.14, 0.86, 0.52))
-        sizes = next(iter(curves.values())).sizes
-        figures.insertion(ax, sizes, {first: curve.r2 for first, curve in curves.items()})
-        ax.legend(loc="lower right", fontsize=17, title="fifty LeNet-5, CIFAR-10", title_fontsize=15)
+        figures.lines(ax, insertion_curves(), "share", "value", "order")
+        ax.set(xlabel="share of nodes inserted", ylabel="R² with the full matrix")
+        ax.set(xlim=(0, 1), ylim=(0, 1.02))
+        figures.percent(ax, "x")
+        legend = {"title": "fifty LeNet-5, CIFAR-10", "title_fontsize": 15}
+        ax.legend(loc="lower right", fontsize=17, **legend)
     figure.savefig(path, dpi=100, facecolor="white", pil_kwargs={"optimize": True})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw the logo, the icon and, if asked, the card for social media.")
-    parser.add_argument("--card", action="store_true", help="draw the card too (half a minute)")
-    (STATIC / "favicon.svg").write_text(dots(ICON, QUIET["light"]))
-    (STATIC / "logo.svg").write_text(dots(LOGO, QUIET["light"]))
-    (STATIC / "logo-dark.svg").write_text(dots(LOGO, QUIET["dark"]))
-    if parser.parse_args().card:
-        draw_card(STATIC / "card.png")
+def insertion_curves():
+    """Mean and spread over networks at every share of the nodes, for three orders."""
+    from helpers import data, ensembles
+
+    rng = np.random.default_rng(0)
+    models = data.load_lenets("cifar10", 50)
+    x = models.embeddings[:, models.draw(300, rng)]
+    curves = {}
+    for first in ("lowest", "random", "highest"):
+        orders = ensembles.poz_orders(models.poz, first, rng)
+        curve = ensembles.insertion_curves(x, orders)
+        curves[(first,)] = curve.r2
+    share = curve.sizes / curve.sizes[-1]
+    return ensembles.mean_curves(curves, share, ("order", "share"))
 
 
 if __name__ == "__main__":
-    main()
+    (STATIC / "favicon.svg").write_text(dots(ICON, QUIET["light"]))
+    for name, look in (("logo", "light"), ("logo-dark", "dark")):
+        (STATIC / f"{name}.svg").write_text(dots(LOGO, QUIET[look]))
+    if "--card" in sys.argv:
+        draw_card(STATIC / "card.png")
