@@ -4,6 +4,8 @@
 * The CSV files that `helpers.notebook.download` put into a notebook's outputs are
   written to ``values/`` and linked below the figure or table of the same name.
 * The text of a notebook is offered for download beside the notebook.
+* Pages have a description and, where the book's address is known (``html: baseurl`` in
+  _config.yml), a card for social media.
 * ``{notebook-figure} NOTEBOOK NAME`` shows a notebook's figure on another page.
 * ``{execution-table}`` lists the executed pages with their cells and seconds.
 """
@@ -14,6 +16,8 @@ import base64
 import os
 import re
 import shutil
+import textwrap
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -24,6 +28,11 @@ from sphinx.util.docutils import SphinxDirective
 from helpers.notebook import records
 
 ROOT = Path(__file__).resolve().parents[2]
+CARD = "_static/card.png"
+CARD_ALT = (
+    "Insertion curves: R² with the full similarity matrix against the share of nodes, "
+    "for three orders of nodes."
+)
 EMPTY_HEADING = re.compile(r"<th([^>]*)>((?:\s|&nbsp;|&#160;)*)</th>")
 
 
@@ -31,15 +40,17 @@ class captioned_table(nodes.figure):
     """A figure that holds a table and is counted as one."""
 
 
+class repeated_figure(nodes.figure):
+    """A figure that has its number on another page."""
+
+
 def setup(app) -> dict:
-    app.add_enumerable_node(
-        captioned_table,
-        "table",
-        html=(
-            lambda writer, node: writer.visit_figure(node),
-            lambda writer, node: writer.depart_figure(node),
-        ),
+    as_figure = (
+        lambda writer, node: writer.visit_figure(node),
+        lambda writer, node: writer.depart_figure(node),
     )
+    app.add_enumerable_node(captioned_table, "table", html=as_figure)
+    app.add_node(repeated_figure, html=as_figure)
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     app.add_directive("notebook-figure", NotebookFigure)
     app.add_directive("execution-table", ExecutionTable)
@@ -48,6 +59,7 @@ def setup(app) -> dict:
     app.connect("doctree-read", drop_empty_headings)
     app.connect("doctree-read", link_values, priority=900)  # after the downloads'
     app.connect("html-page-context", offer_text, priority=900)  # after the buttons
+    app.connect("html-page-context", describe)
     app.connect("build-finished", write_values)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -146,6 +158,37 @@ def offer_text(app, pagename, templatename, context, doctree) -> None:
             group["buttons"].insert(1, button)
 
 
+# -------------------------------------------------------------------- descriptions
+def describe(app, pagename, templatename, context, doctree) -> None:
+    """Add the description and the card of a page to its head."""
+    if doctree is None:
+        return
+    tags = {"description": (text := description(doctree))}
+    if address := app.config.html_baseurl.rstrip("/"):
+        tags |= {
+            "og:title": context["title"],
+            "og:site_name": app.config.html_title,
+            "og:description": text,
+            "og:type": "article",
+            "og:url": f"{address}/{pagename}.html",
+            "og:image": f"{address}/{CARD}",
+            "og:image:alt": CARD_ALT,
+            "twitter:card": "summary_large_image",
+        }
+    lines = [
+        f'<meta {"property" if name[:3] == "og:" else "name"}="{name}" '
+        f'content="{escape(content)}">'
+        for name, content in tags.items()
+    ]
+    context["metatags"] = "\n".join([context.get("metatags", ""), *lines])
+
+
+def description(doctree: nodes.document) -> str:
+    """The first paragraph of a page, shortened to whole words."""
+    paragraph = next(doctree.findall(nodes.paragraph), nodes.Text(""))
+    return textwrap.shorten(paragraph.astext(), 200, placeholder=" …")
+
+
 # ---------------------------------------------------------------------- directives
 class NotebookFigure(SphinxDirective):
     """A notebook's figure on another page, without a number, its caption given here."""
@@ -167,7 +210,7 @@ class NotebookFigure(SphinxDirective):
         if width := output.metadata.get("image/png", {}).get("width"):
             image["width"] = f"{width}px"
         caption = nodes.caption("", "", *self.parse_content_to_nodes()[0].children)
-        return [nodes.figure("", image, caption)]
+        return [repeated_figure("", image, caption)]
 
 
 def figure_cell(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
@@ -183,7 +226,8 @@ class ExecutionTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         lines = ["| page | code cells | seconds |", "|---|---|---|"]
-        for docname in sorted(self.env.found_docs):
+        names = sorted(self.env.found_docs, key=lambda name: ("book/" in name, name))
+        for docname in names:
             if notebook := notebook_of(self.env, docname):
                 self.env.note_dependency(self.env.doc2path(docname))
                 about = notebook.metadata.get("execution", {})
