@@ -1,49 +1,85 @@
-"""The ensembles' activations: what torch computes and what is read without it are the same bits."""
+"""Activations of the LeNets: computed once, then read as the same bits."""
 
+import shutil
 from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from helpers import datasets, lenets, sparsity
+pytest.importorskip("torch")
+
+from helpers import data, sparsity
+from pipeline import lenets, training
+
+VARIANT = ("cifar10", 4, "_lr0.001")
 
 
 @pytest.fixture(scope="module")
 def computed():
-    return lenets.load("cifar10", 4, "_lr0.001")
+    return lenets.compute(*VARIANT)
 
 
-def test_shapes_and_ranges(computed):
-    assert len(computed) == 4
-    assert computed.embeddings.shape == (4, 10 * lenets.PER_CLASS, 84)
-    assert computed.class_means.shape == (4, 10, 84)
-    assert ((computed.poz >= 0) & (computed.poz <= 1)).all()
-    assert (np.bincount(computed.labels) == lenets.PER_CLASS).all()
+def same(a, b):
+    for field in fields(a):
+        np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name))
 
 
-def test_poz_and_class_means_are_those_of_the_images_where_all_are_kept(computed):
-    """The CIFAR-10 sample has as many test images as are kept, so both can be recomputed from the embeddings."""
-    assert computed.n_test == len(computed.labels)
-    for x, poz, means in zip(computed.embeddings, computed.poz, computed.class_means, strict=True):
+def test_poz_and_class_means_are_those_of_the_kept_images(computed):
+    """The CIFAR-10 sample has as many test images as are kept."""
+    assert len(computed) == 4 and computed.n_test == len(computed.labels) == 2000
+    np.testing.assert_array_equal(np.bincount(computed.labels), [200] * 10)
+    assert computed.command.startswith("python -m pipeline train cifar10 --models 4")
+    for x, poz, means in zip(
+        computed.embeddings, computed.poz, computed.class_means, strict=True
+    ):
         np.testing.assert_array_equal(sparsity.percentage_of_zeros(x), poz)
-        by_hand = np.stack([x[computed.labels == k].astype(float).mean(axis=0) for k in range(10)])
-        np.testing.assert_allclose(by_hand, means, rtol=1e-12)
+        classes = [
+            x[computed.labels == k].astype(float).mean(axis=0) for k in range(10)
+        ]
+        np.testing.assert_allclose(classes, means, rtol=1e-12)
 
 
-def test_without_torch_the_same_bits_are_read(computed, tmp_path, monkeypatch):
-    monkeypatch.setattr(lenets, "_BLOCK", 3)
-    paths = lenets.export(tmp_path, "cifar10", 4, "_lr0.001")
-    assert [path.name for path in paths] == ["lenets_cifar10_lr0.001_00.npz", "lenets_cifar10_lr0.001_03.npz"]
-    monkeypatch.setattr(lenets.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(datasets, "data_folder", lambda: tmp_path)
-    read = lenets.load("cifar10", 4, "_lr0.001")
-    for field in fields(computed):
-        np.testing.assert_array_equal(getattr(read, field.name), getattr(computed, field.name))
-    np.testing.assert_array_equal(lenets.load("cifar10", 2, "_lr0.001").poz, computed.poz[:2])
+def test_they_are_computed_once_and_read_as_the_same_bits(
+    computed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(data, "lenets_folder", lambda: tmp_path)
+    monkeypatch.setattr(data, "LENET_BLOCK", 3)
+    same(data.load_lenets(*VARIANT), computed)
+    files = sorted(path.name for path in tmp_path.glob("*.npz"))
+    assert files == ["lenets_cifar10_lr0.001_00.npz", "lenets_cifar10_lr0.001_03.npz"]
+    monkeypatch.setattr(
+        lenets, "compute", lambda *_, **__: pytest.fail("computed again")
+    )
+    same(data.load_lenets(*VARIANT), computed)
+    first = data.load_lenets("cifar10", 2, "_lr0.001")
+    np.testing.assert_array_equal(first.poz, computed.poz[:2])
+    with pytest.raises(ValueError, match="n_models must be at most 4; got 5"):
+        data.load_lenets("cifar10", 5, "_lr0.001")
 
 
-@pytest.mark.parametrize("options", [{"train": True}, {"data": "full"}])
-def test_without_torch_nothing_is_trained_or_downloaded(options, monkeypatch):
-    monkeypatch.setattr(lenets.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(RuntimeError, match="torch"):
-        lenets.load("mnist", 2, **options)
+def test_without_torch_files_beside_the_data_are_read(computed, tmp_path, monkeypatch):
+    for path in lenets.ensure("cifar10_lr0.001"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(data, "data_folder", lambda: tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "pipeline", None)
+    same(data.load_lenets(*VARIANT), computed)
+    for options in ({"train": True}, {"data": "full"}):
+        with pytest.raises(RuntimeError, match="needs torch"):
+            data.load_lenets("mnist", 2, **options)
+
+
+def test_an_interrupted_computation_is_completed(computed, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "lenets_folder", lambda: tmp_path)
+    monkeypatch.setattr(data, "LENET_BLOCK", 2)
+    paths = lenets.ensure("cifar10_lr0.001")
+    paths[1].unlink()
+    same(data.load_lenets(*VARIANT), computed)
+
+
+@pytest.mark.slow
+def test_models_trained_now_are_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("HELPERS_DATA", str(tmp_path))
+    models = data.load_lenets("mnist", 1, train=True, epochs=1)
+    assert models.command == "trained in this run" and len(models) == 1
+    trained = training.ensemble("mnist", 1, epochs=1)
+    np.testing.assert_array_equal(trained.accuracy, models.accuracy)

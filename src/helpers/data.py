@@ -97,9 +97,8 @@ def data_folder() -> Path:
     folder = Path(chosen) if chosen else Path(__file__).resolve().parents[2] / "data"
     if not (folder / "manifest.json").is_file():
         raise FileNotFoundError(
-            f"The shipped data are not in {folder} (no manifest.json). They come with "
-            "a clone of the repository: run `pip install -e .` in a clone, or set "
-            "HELPERS_SHIPPED to the data folder of one."
+            f"{folder} has no manifest.json. The data come with a clone: run `pip "
+            "install -e .` in it, or set HELPERS_SHIPPED to its data folder."
         )
     return folder
 
@@ -112,8 +111,7 @@ def manifest() -> list[dict]:
 def shipped(file: str) -> Path:
     """The path of a shipped file, its sha256 checked (once per process).
 
-    Raises ValueError for a file that is altered or not in the manifest, and
-    FileNotFoundError for a missing one.
+    ValueError for an altered or unknown file, FileNotFoundError for a missing one.
     """
     return _checked(data_folder() / file)
 
@@ -127,9 +125,8 @@ def _checked(path: Path) -> Path:
     entry, actual = entries[path.name], file_sha256(path)
     if actual != entry["sha256"]:
         raise ValueError(
-            f"{path} is not the shipped file: sha256 {actual[:12]}... instead of "
-            f"{entry['sha256'][:12]}.... Restore it (`git checkout data`), or make it "
-            f"again: {entry['command']}"
+            f"{path} is not the shipped file: its sha256 begins with {actual[:12]}. "
+            f"Restore it (`git checkout data`) or make it again: {entry['command']}"
         )
     return path
 
@@ -250,9 +247,8 @@ def load_lenets(
     train, epochs, device : train now, as `pipeline.training.ensemble` does.
     data : "shipped" or "full", the images to use.
 
-    Activations of shipped models for shipped images are computed once and then read.
-    Raises RuntimeError where torch is needed and missing, ValueError where there are
-    fewer than ``n_models`` models.
+    What is shipped is computed once and then read. Raises RuntimeError where torch is
+    needed and missing, ValueError where there are fewer than ``n_models`` models.
     """
     checks.choice("dataset", dataset, CLASSES)
     checks.at_least("n_models", n_models, 1)
@@ -340,10 +336,7 @@ def code_hash(*modules: str) -> str:
 
 
 def state(*modules: str) -> str:
-    """sha256 over code (of ``modules``, else all), versions and shipped files.
-
-    Whatever is kept between runs lies under this key.
-    """
+    """sha256 over code (of ``modules``, else all), versions and shipped files."""
     files = {entry["file"]: entry["sha256"] for entry in manifest()}
     about = [code_hash(*modules), versions(), files]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
@@ -351,5 +344,5 @@ def state(*modules: str) -> str:
 
 def machine() -> str:
     """The type of machine, without anything that identifies it."""
-    python = platform.python_version()
-    return f"{platform.system()} {platform.machine()}, Python {python}"
+    where = f"{platform.system()} {platform.machine()}"
+    return f"{where}, Python {platform.python_version()}"

@@ -194,9 +194,12 @@ def decode_mnist(files: dict[str, bytes]) -> data.Arrays:
     """MNIST's own files: a header of 16 or 8 bytes, then a byte per pixel or label."""
     arrays = {}
     for part, stem in {"train": "train", "test": "t10k"}.items():
-        x, y = files[f"{stem}-images-idx3-ubyte"], files[f"{stem}-labels-idx1-ubyte"]
-        arrays[f"x_{part}"] = np.frombuffer(x, np.uint8, offset=16).reshape(-1, 28, 28)
-        arrays[f"y_{part}"] = np.frombuffer(y, np.uint8, offset=8)
+        x = np.frombuffer(files[f"{stem}-images-idx3-ubyte"], np.uint8, offset=16)
+        y = np.frombuffer(files[f"{stem}-labels-idx1-ubyte"], np.uint8, offset=8)
+        arrays[f"x_{part}"], arrays[f"y_{part}"] = (
+            x.reshape(-1, 28, 28).copy(),
+            y.copy(),
+        )
     return arrays
 
 

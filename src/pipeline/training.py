@@ -282,7 +282,7 @@ def load_shipped(name: str, n_models: int | None = None) -> Ensemble:
 
 
 def ensemble(
-    dataset: str, n_models: int, epochs: int = 0, source: str = "full", device="cpu"
+    dataset: str, n_models: int, epochs: int = 0, source: str = "shipped", device="cpu"
 ) -> Ensemble:
     """Models trained now, kept in the cache and reused.
 

