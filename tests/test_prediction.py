@@ -1,118 +1,256 @@
-from dataclasses import asdict
+"""One analysis of a set, its tables and records, and how often its tests are wrong."""
+
+from dataclasses import fields, replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
-from helpers import datasets, prediction, rsa
+from helpers import checks, data, inference, prediction, rsa
 from helpers.sparsity import percentage_of_zeros, poz_order
 
 
-@pytest.fixture
-def judged(rng):
-    """Embeddings (16, 40) whose first 20, often firing, nodes make the judgments; the others are rare and noise."""
+@pytest.fixture(scope="module")
+def judged():
+    """Embeddings (16, 40) and judgments made by the first 20 features, which fire
+    often; the others are rare and noise, and the last three are ghosts."""
+    rng = np.random.default_rng(20230824)
     signal = np.maximum(rng.normal(size=(16, 20)) + 0.5, 0)
     noise = np.maximum(rng.normal(size=(16, 20)) - 1.0, 0) * 4
     noise[:, -3:] = 0
-    human = rsa.upper_triangle(rsa.similarity_matrix(signal)) + 0.05 * rng.normal(size=120)
-    return np.hstack([signal, noise]), human
+    human = rsa.upper_triangle(rsa.similarity_matrix(signal))
+    return np.hstack([signal, noise]), human + 0.05 * rng.normal(size=120)
 
 
-def run(judged, **options):
+def run(judged, name="planted", **options):
     small = {"n_resamples": 200, "n_orders": 50, "n_ties": 5, "n_repeats": 3}
-    return prediction.predict("planted", *judged, np.random.default_rng(1), **(small | options))
+    rng = np.random.default_rng(1)
+    return prediction.predict(name, *judged, rng, **(small | options))
 
 
-def test_curve_is_the_insertion_curve_of_the_poz_order(judged):
+@pytest.fixture(scope="module")
+def result(judged):
+    return run(judged, reliability=0.9)
+
+
+# ----------------------------------------------------------------------- one analysis
+def test_embeddings_are_checked_at_most_three_times(judged, monkeypatch):
+    calls, check = [], checks.embeddings
+    monkeypatch.setattr(
+        checks, "embeddings", lambda *a, **k: calls.append(a) or check(*a, **k)
+    )
+    run(judged)
+    assert 1 <= len(calls) <= 3
+
+
+def test_curve_is_the_insertion_curve_of_the_poz_order(judged, result):
     x, human = judged
-    found = run(judged)
     order = poz_order(percentage_of_zeros(x))
-    np.testing.assert_array_equal(found.curve, rsa.insertion_curve(x, order, human).r2)
-    np.testing.assert_allclose(found.difference, found.curve[found.sizes - 1] - found.curve[-1], atol=1e-12)
+    expected = rsa.insertion_curve(x, order, human).r2
+    np.testing.assert_allclose(result.r2, expected, atol=1e-12)
+    for frame in (result.curve, result.orders):
+        np.testing.assert_allclose(frame["r2"], expected[frame.index - 1], atol=1e-12)
+        np.testing.assert_allclose(frame["share"], frame.index / 40)
 
 
-def test_rules_are_points_of_the_curve(judged):
-    found = run(judged)
-    assert found.rule_sizes[0] == (judged[0] != 0).any(axis=0).sum() <= 37  # all but the ghosts
-    np.testing.assert_allclose(found.rule_difference, found.curve[found.rule_sizes - 1] - found.curve[-1], atol=1e-12)
+def test_rules_are_points_of_the_curve(judged, result):
+    rules = result.rules
+    assert rules.loc["drop ghosts", "size"] == (judged[0] != 0).any(axis=0).sum() <= 37
+    r2 = result.r2[rules["size"] - 1]
+    np.testing.assert_allclose(rules["difference"], r2 - result.r2[-1], atol=1e-12)
+    np.testing.assert_allclose(rules["ratio"], r2 / result.r2[-1])
+    np.testing.assert_allclose(rules["share"], rules["size"] / 40)
 
 
-def test_planted_harm_of_rare_nodes_is_found_on_held_out_images(judged):
-    found = run(judged, n_repeats=10)
-    assert found.held_out[0] > 0.05
-    assert found.best_size < 40 and found.curve[found.best_size - 1] > found.curve[-1] + 0.05
-    assert found.percentile[np.searchsorted(found.null_sizes, 20)] > 97.5
+def test_steiger_takes_the_judged_pairs_as_the_sample(judged):
+    x, human = judged
+    human = np.where(np.arange(120) % 7 == 0, np.nan, human)
+    kept, rules = np.isfinite(human), run((x, human)).rules
+    order = poz_order(percentage_of_zeros(x))
+    for size, p in zip(rules["size"], rules["pairs_p"], strict=True):
+        pruned, full = (rsa.similarity_matrix(x[:, order[:k]]) for k in (size, 40))
+        pruned, full = (rsa.upper_triangle(model)[kept] for model in (pruned, full))
+        (_, xy, xz), (_, _, yz), _ = np.corrcoef([human[kept], pruned, full])
+        m, n = ((xy + xz) / 2) ** 2, kept.sum()  # Steiger (1980), equation 14
+        c = (yz * (1 - 2 * m) - m * (1 - 2 * m - yz**2) / 2) / (1 - m) ** 2
+        z = (np.arctanh(xy) - np.arctanh(xz)) * np.sqrt((n - 3) / (2 - 2 * c))
+        assert p == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-6)
 
 
-def test_bands_contain_what_they_are_about(judged):
-    found = run(judged)
-    inside = (found.simultaneous_band[0] <= found.difference) & (found.difference <= found.simultaneous_band[1])
-    defined = np.isfinite(found.difference)
-    assert inside[defined].all()
-    tied = np.isfinite(found.ties[0])
-    assert tied.sum() > 20 and (found.ties[0] <= found.ties[1])[tied].all()
-    assert np.isnan(found.band[:, ~defined]).all()
+def test_planted_harm_of_rare_features_is_found_on_held_out_images(judged):
+    result = run(judged, n_repeats=10)
+    assert result.gain[0] > 0.05 and result.percentile_at(0.5) > 97.5
+    assert result.r2[result.best_size - 1] > result.r2[-1] + 0.05
+
+
+def test_bands_contain_what_they_are_about(result):
+    curve = result.curve[result.curve["difference"].notna()]
+    assert len(curve) > 20 and (curve["all_low"] <= curve["difference"]).all()
+    assert (curve["difference"] <= curve["all_high"]).all()
+    ranges = (curve["tied_high"] - curve["tied_low"])[curve["share"] > 0.1]
+    assert result.tie_range == ranges.max() > 0 and ranges.min() >= 0
+    assert ranges.loc[40] < 1e-12
 
 
 def test_missing_judgments_are_dropped_and_counted(judged):
     x, human = judged
     gaps = human.copy()
     gaps[[3, 77]] = np.nan
-    order = poz_order(percentage_of_zeros(x))
-    curve = prediction.human_curve(x, order, gaps, np.array([10, 25, 40]), "pearson")
-    keep = np.isfinite(gaps)
-    for size, r2 in zip((10, 25, 40), curve, strict=True):
+    kept, result, order = (
+        np.isfinite(gaps),
+        run((x, gaps)),
+        poz_order(percentage_of_zeros(x)),
+    )
+    for size in (10, 25, 40):
         partial = rsa.upper_triangle(rsa.similarity_matrix(x[:, order[:size]]))
-        assert r2 == pytest.approx(np.corrcoef(partial[keep], gaps[keep])[0, 1] ** 2, abs=1e-10)
-    assert run((x, gaps)).n_missing == 2
+        expected = np.corrcoef(partial[kept], gaps[kept])[0, 1] ** 2
+        assert result.r2[size - 1] == pytest.approx(expected, abs=1e-10)
+    assert result.left_out[0] == 2
 
 
-def test_enough_is_a_share_from_which_on_the_curve_stays_high(judged):
-    found = run(judged)
-    size = round(found.enough * 40)
-    assert (found.curve[size - 1 :] >= 0.95 * found.curve[-1] - 1e-9).all()
-    assert size == 1 or not found.curve[size - 2] >= 0.95 * found.curve[-1]
+def test_a_rule_that_keeps_no_feature_has_no_result():
+    rng, x = np.random.default_rng(0), np.zeros((20, 50))
+    x[rng.integers(1, 20, 50), np.arange(50)] = 1 + rng.random(50)  # all PoZ are 0.95
+    result = prediction.predict(
+        "rare", x, rng.random(190), rng, "euclidean", 50, 20, 2, 2
+    )
+    none = result.rules.loc["drop PoZ > 90%"]
+    assert none["size"] == 0 and none.drop(["size", "share"]).isna().all()
+    assert result.rules.loc["keep the 20% lowest"].notna().all()
 
 
-def test_records_read_back_as_they_were(judged, tmp_path):
-    found = run(judged)
-    prediction.save({"a": found, "b": found}, tmp_path / "record.npz")
-    read = prediction.load(datasets.read_arrays(tmp_path / "record.npz"))
-    assert list(read) == ["a", "b"]
-    for field, value in asdict(found).items():
-        if field != "curve":
-            np.testing.assert_array_equal(getattr(read["b"], field), value)
-    np.testing.assert_allclose(read["b"].curve, found.curve, rtol=1e-6)
-    assert read["a"].best_size == found.best_size
+def test_same_generator_same_result(judged, result):
+    again = run(judged, reliability=0.9)
+    for field in fields(result):
+        value = getattr(result, field.name)
+        np.testing.assert_array_equal(getattr(again, field.name), value)
 
 
-def test_same_generator_same_result(judged):
-    a, b = run(judged), run(judged)
-    for field, value in asdict(a).items():
-        np.testing.assert_array_equal(getattr(b, field), value)
+@pytest.mark.parametrize("gap", [False, True])
+def test_r2_of_similarities_that_vary_by_rounding_only_is_undefined(gap):
+    rng = np.random.default_rng(0)
+    x, human = np.outer(1 + rng.random(12), np.ones(5)), rng.random(66)
+    human[7] = np.nan if gap else human[7]
+    prepared = inference.prepare(x, np.arange(5), human, similarity="cosine")
+    assert np.isnan(prediction.human_curve(prepared)).all()
 
 
-def test_a_rule_that_keeps_no_feature_has_no_result(rng):
-    x = np.zeros((20, 50))
-    x[rng.integers(0, 20, 50), np.arange(50)] = 1 + rng.random(50)  # each fires once: all PoZ are 0.95
-    x[0, :] = 0
-    found = prediction.predict("rare", x, rng.random(190), rng, "euclidean", 50, 20, 2, 2)
-    none = list(found.rules).index("drop PoZ > 90%")
-    assert found.rule_sizes[none] == 0 and np.isnan(found.rule_difference[none])
-    assert np.isnan(found.rule_band[:, none]).all() and np.isnan(found.rule_p[:, none]).all()
-    assert np.isfinite(found.rule_difference[found.rule_sizes > 0]).all()
+@pytest.mark.parametrize(
+    ("r2", "size"),
+    [
+        ([0.1, 0.3, 0.39, 0.4], 3),
+        ([0.39, 0.3, 0.39, 0.4], 3),  # an early peak does not count
+        ([0.5, 0.45, 0.4], 1),
+        ([0.39, np.nan, 0.4], 3),
+        ([0.4], 1),
+        ([0, 0, 0], 1),
+    ],
+)
+def test_enough_is_the_share_from_which_on_the_curve_stays_there(r2, size):
+    assert prediction.enough(np.array(r2)) == size / len(r2)
 
 
-def test_a_missing_judgment_changes_no_rule_of_the_curve(rng):
-    x, human = np.outer(1 + rng.random(12), np.ones(5)), rng.random(66)  # rows in parallel: R2 is undefined
-    gap = np.where(np.arange(66) == 7, np.nan, human)
-    for judgments in (human, gap):
-        assert np.isnan(prediction.human_curve(x, np.arange(5), judgments, None, "cosine")).all()
-    with pytest.raises(ValueError, match="human must be finite"):
-        prediction.human_curve(x, np.arange(5), np.where(np.arange(66) == 7, np.inf, human), None, "cosine")
+def test_enough_refuses_an_undefined_end():
+    with pytest.raises(ValueError, match="its last one is NaN"):
+        prediction.enough(np.array([0.1, np.nan]))
 
 
-def test_an_undefined_image_that_nobody_judged_leaves_the_size_undefined(rng):
-    x, human = np.maximum(rng.normal(size=(12, 20)), 0), rsa.similarity_matrix(rng.normal(size=(12, 6)))
-    x[3, :10], human[3, :], human[:, 3] = 0, np.nan, np.nan
-    curve = prediction.human_curve(x, np.arange(20), human, np.array([5, 10, 20]), "pearson")
-    np.testing.assert_array_equal(np.isnan(curve), [True, True, False])
+# ------------------------------------------------------- tables of several predictions
+def test_effects_and_adjusted_p_are_those_of_the_rules(result):
+    sets = {"a": result, "b": result}
+    effects, adjusted = prediction.effects(sets), prediction.adjusted(sets)
+    rule = result.rules.loc["keep the 20% lowest"]
+    for key, name in (("rule20_a", "difference"), ("fifth_b", "ratio")):
+        np.testing.assert_array_equal(
+            effects.loc[key], rule[[name, f"{name}_low", f"{name}_high"]]
+        )
+    np.testing.assert_array_equal(effects.loc["gain_a"], result.gain[:3])
+    for p, column in zip([*result.rules["p"], result.gain[3]], adjusted, strict=True):
+        np.testing.assert_allclose(adjusted[column], min(1, 2 * p))  # two equal p
+
+
+def test_tables_show_every_set_with_its_own_numbers(result):
+    x = {"a": result, "b": replace(result, name="other", reliability=np.nan)}
+    sets = prediction.set_table(x)
+    assert list(sets) == ["planted", "other"]
+    shown = sets.loc["share of the explainable variance, all nodes"]
+    assert list(shown) == [f"{result.r2[-1] / 0.9:.0%}", "not known"]
+    assert sets.at["ghosts", "planted"] == 3 + (result.poz[:37] == 1).sum()
+    rules = prediction.rules_table(x)
+    difference, p = result.rules[["difference", "p"]].iloc[2]
+    row = rules.loc[("other", "keep the 20% lowest")]
+    assert row["change in R² (95 %)"].startswith(f"{difference:+.3f} (")
+    assert row["p"] == (f"{p:.3f}" if p >= 0.001 else "< 0.001")
+    nested = prediction.nested_table(x)["planted"]
+    assert nested["gain"] == f"{result.gain[0]:+.4f}"
+    means = result.splits[["held_out", "full"]].mean()
+    assert list(nested.iloc[1:3]) == [f"{mean:.3f}" for mean in means]
+    gathered = prediction.gather(x, "curve")
+    np.testing.assert_array_equal(
+        gathered.groupby("set", sort=False).size(), len(result.curve)
+    )
+
+
+def test_records_read_back_as_they_were(result, tmp_path):
+    prediction.save({"a": result, "b": result}, tmp_path / "record.npz")
+    read = prediction.load(data.read_arrays(tmp_path / "record.npz"))
+    assert list(read) == ["a", "b"] and read["a"].name == "planted, recorded"
+    for field in fields(result)[1:]:
+        value, recorded = (getattr(p, field.name) for p in (result, read["b"]))
+        if isinstance(value, pd.DataFrame):
+            pd.testing.assert_frame_equal(recorded, value)
+        else:
+            rtol = 1e-6 if field.name == "r2" else 0
+            np.testing.assert_allclose(recorded, value, rtol=rtol)
+
+
+# ------------------------------------------------------------------ how tests may err
+def test_pair_tests_reject_too_often_under_no_effect_and_the_bootstrap_does_not():
+    noise = {"image_noise": 0.5, "pair_noise": 0.3, "n_resamples": 200}
+    rng = np.random.default_rng(0)
+    rates = prediction.type_one_error(150, 50, 40, rng=rng, **noise)
+    percentile, calibrated, williams, steiger = rates["rate"]
+    assert percentile <= 0.07 and calibrated <= 0.12 and min(williams, steiger) > 0.1
+    assert tuple(rates["test"]) == prediction.TESTS
+
+
+def test_two_prunings_are_exchangeable_under_no_effect():
+    rng = np.random.default_rng(0)
+    weights, everyone = rng.normal(size=(2, 8, 20)), np.ones((1, 20))
+    samples = (prediction.no_effect(20, weights, (1, 1), rng) for _ in range(300))
+    r2 = [
+        inference.weighted_r2(models, *(y, everyone), i, j)
+        for models, y, i, j in samples
+    ]
+    gain = np.diff(r2)
+    assert np.std(gain) > 0.01
+    assert abs(np.mean(gain)) < 3.5 * np.std(gain) / np.sqrt(300)
+
+
+def test_false_alarms_are_counted_among_simulations_with_a_defined_p():
+    p = np.tile(np.linspace(0.01, 0.8, 10)[:, None], 4)
+    p[[2, 5], 0] = np.nan
+    rates = prediction.false_alarms(p, alpha=0.3)
+    np.testing.assert_allclose(rates["rate"], [3 / 8, 0.4, 0.4, 0.4])
+    assert list(rates["n_undefined"]) == [2, 0, 0, 0]
+    low, high = rates.loc[
+        0, ["low", "high"]
+    ]  # Clopper & Pearson, by the beta quantiles
+    assert low == pytest.approx(stats.beta.ppf(0.025, 3, 6))
+    assert high == pytest.approx(stats.beta.ppf(0.975, 4, 5))
+
+
+def test_type_one_error_is_determined_by_its_generator():
+    a, b = (
+        prediction.type_one_error(
+            5, 12, 16, rng=np.random.default_rng(1), n_resamples=50
+        )
+        for _ in range(2)
+    )
+    pd.testing.assert_frame_equal(a, b)
+
+
+def test_type_one_error_refuses():
+    with pytest.raises(ValueError, match="n_images must be at least 8; got 4"):
+        prediction.type_one_error(5, 4, rng=np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Tests of differences: agreement with formulas and slow references, errors under no effect, error messages."""
+"""Tests of differences and reliability: formulas, slow references, bounds, errors."""
 
 import numpy as np
 import pytest
@@ -7,52 +7,142 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from helpers import inference, significance
+from helpers import significance
 
-P_VALUES = hnp.arrays(float, st.integers(0, 12), elements=st.one_of(st.floats(0, 1), st.just(np.nan)))
+P_VALUE = st.one_of(st.floats(0, 1), st.just(np.nan))
+P_VALUES = hnp.arrays(float, st.integers(0, 12), elements=P_VALUE)
 
 
+def random(seed=0):
+    return np.random.default_rng(seed)
+
+
+# -------------------------------------------------------------------- resampled tests
+@pytest.fixture
+def differences():
+    """Observed (5,), resampled (99, 5) and with each of 14 images left out (14, 5)."""
+    rng = random(3)
+    observed = np.array([0.03, -0.01, 0.2, 0.0, 0.05])
+    scale = np.array([0.02, 0.02, 0.05, 0, 0.04])
+    resampled, left_out = (
+        observed + scale * width * rng.normal(size=(n, 5))
+        for n, width in ((99, 1.0), (14, 0.3))
+    )
+    return observed, resampled, left_out
+
+
+def test_p_is_two_sided_over_resampled_differences():
+    resampled = np.array(
+        [[-1.0, 1, 0, 1], [1, 1, 0, 1], [1, 1, 0, 1], [1, 1, 0, np.nan]]
+    )
+    expected = [2 * 2 / 5, 2 / 5, 1, np.nan]
+    np.testing.assert_allclose(significance.two_sided_p(resampled), expected)
+
+
+def test_calibrated_variance_is_twice_the_jackknife_less_the_bootstrap(differences):
+    observed, resampled, left_out = differences
+    low, high, p = significance.calibrated_test(*differences).T
+    n = len(left_out)
+    deviation = left_out - left_out.mean(axis=0)
+    jackknife = (n - 1) / n * (deviation**2).sum(axis=0)
+    bootstrap = resampled.var(axis=0, ddof=1)
+    variance = np.maximum(2 * jackknife - bootstrap, jackknife / 2)
+    assert (variance > jackknife / 2).any() and (variance == jackknife / 2).any()
+    varies = variance > 0
+    error = np.sqrt(variance[varies])
+    expected = stats.t.interval(0.95, n - 1, loc=observed[varies], scale=error)
+    np.testing.assert_allclose([low[varies], high[varies]], expected)
+    np.testing.assert_array_equal((low <= 0) & (high >= 0), p >= 0.05)
+    assert (low[3], high[3], p[3]) == (0, 0, 1)
+
+
+def test_maximum_statistic_agrees_with_a_loop(differences):
+    observed, resampled, _ = differences
+    low, high, p = significance.simultaneous_test(observed, resampled).T
+    varies = [0, 1, 2, 4]
+    error = [column.std(ddof=1) for column in resampled.T]
+    largest = [
+        max(abs(row[k] - observed[k]) / error[k] for k in varies) for row in resampled
+    ]
+    for k in varies:
+        half_width = np.quantile(largest, 0.95) * error[k]
+        np.testing.assert_allclose(
+            [low[k], high[k]], observed[k] + half_width * np.array([-1, 1])
+        )
+        reached = sum(value >= abs(observed[k]) / error[k] for value in largest)
+        assert p[k] == pytest.approx((1 + reached) / 100)
+    assert (low[3], high[3], p[3]) == (0, 0, 1)
+
+
+def test_corrected_t_is_a_t_test_with_more_variance():
+    d = random().normal(0.3, 1, size=20)
+    error = np.sqrt((1 / 20 + 12 / 36) * d.var(ddof=1))
+    mean, *ends, p = significance.corrected_t(d, 12 / 36)
+    np.testing.assert_allclose(ends, stats.t.interval(0.95, 19, loc=mean, scale=error))
+    assert mean == d.mean() and p == pytest.approx(
+        2 * stats.t.sf(abs(mean) / error, 19)
+    )
+    assert significance.corrected_t(d, 0)[3] == pytest.approx(
+        stats.ttest_1samp(d, 0).pvalue
+    )
+    assert np.isnan(significance.corrected_t(d[:1], 1)).all()
+
+
+def test_jackknife_and_bootstrap_count_pair_noise_two_and_three_times():
+    # models that are equally related to the judgments: only the noise of pairs is left
+    n, rng = 40, random()
+    i, j = np.triu_indices(n, 1)
+    models = rng.normal(size=(2, len(i)))
+    counts = significance.bootstrap_counts(n, 400, rng)
+    gains = []
+    for _ in range(200):
+        y = models.sum(axis=0) + 2 * rng.normal(size=len(i))
+        r2 = (
+            significance.weighted_r2(models, y, weights, i, j)
+            for weights in (np.ones((1, n)), counts, 1 - np.eye(n))
+        )
+        observed, bootstrap, jackknife = map(significance.minus_last, r2)
+        gains.append((observed[0, 0], bootstrap.var(ddof=1), (n - 1) * jackknife.var()))
+    observed, bootstrap, jackknife = np.transpose(gains)
+    assert 2.3 < bootstrap.mean() / observed.var() < 3.9
+    assert 1.5 < jackknife.mean() / observed.var() < 2.6
+
+
+# ------------------------------------------------------------ many tests, paired tests
 def slow_holm(p):
-    """Holm by its definition: reject in ascending order until one fails; adjusted p is the level that takes."""
-    there = [value for value in p if not np.isnan(value)]
-    m = len(there)
+    """The level at which rejecting in ascending order, until one fails, reaches it."""
+    defined = sorted(value for value in p if not np.isnan(value))
+    steps = [(len(defined) - rank) * value for rank, value in enumerate(defined)]
     adjusted = []
     for value in p:
-        steps = [(m - rank) * other for rank, other in enumerate(sorted(there)) if other <= value]
-        adjusted.append(min(1, max(steps)) if not np.isnan(value) else np.nan)
+        reached = [s for s, v in zip(steps, defined, strict=True) if v <= value]
+        adjusted.append(np.nan if np.isnan(value) else min(1, max(reached)))
     return adjusted
 
 
 @given(P_VALUES)
-def test_holm_agrees_with_a_slow_reference(p):
-    # with ties the slow reference may take a later, smaller step of the same value: never larger, so the maximum agrees
-    np.testing.assert_allclose(significance.holm(p), slow_holm(p), atol=1e-15)
-
-
-@given(P_VALUES)
-def test_holm_lies_between_raw_and_bonferroni(p):
-    adjusted, there = significance.holm(p), ~np.isnan(p)
-    assert (adjusted[there] >= p[there]).all()
-    assert (adjusted[there] <= np.minimum(1, p[there] * there.sum()) + 1e-15).all()
-    np.testing.assert_array_equal(np.isnan(adjusted), ~there)
+def test_holm_agrees_with_a_slow_reference_and_bonferroni_bounds_it(p):
+    adjusted, defined = significance.holm(p), ~np.isnan(p)
+    np.testing.assert_allclose(adjusted, slow_holm(p), atol=1e-15)
+    bound = np.minimum(1, p * defined.sum()) + 1e-15
+    assert ((adjusted >= p) & (adjusted <= bound))[defined].all()
 
 
 def test_holm_of_a_textbook_family():
-    np.testing.assert_allclose(significance.holm([0.01, 0.04, np.nan, 0.03, 0.005]), [0.03, 0.06, np.nan, 0.06, 0.02])
+    adjusted = significance.holm([0.01, 0.04, np.nan, 0.03, 0.005])
+    np.testing.assert_allclose(adjusted, [0.03, 0.06, np.nan, 0.06, 0.02])
     assert significance.holm(np.full((2, 3), 0.01)).shape == (2, 3)
 
 
-@pytest.mark.parametrize("p", [[0.1, -0.2], [1.2]])
-def test_holm_refuses_what_is_no_p(p):
-    with pytest.raises(ValueError, match=r"p must lie in \[0, 1\]; got"):
-        significance.holm(p)
-
-
 def test_williams_t_of_the_psych_manual():
-    assert significance.dependent_correlations(0.4, 0.5, 0.1, 103).williams_t == pytest.approx(-0.89, abs=0.005)
+    t = significance.dependent_correlations(0.4, 0.5, 0.1, 103).williams_t
+    assert t == pytest.approx(-0.89, abs=0.005)
 
 
-@given(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9), st.floats(-0.9, 0.9), st.integers(4, 500))
+R = st.floats(-0.9, 0.9)
+
+
+@given(R, R, R, st.integers(4, 500))
 def test_williams_t_equals_its_formula(xy, xz, yz, n):
     determinant = np.linalg.det([[1, xy, xz], [xy, 1, yz], [xz, yz, 1]])
     if determinant < 1e-3:
@@ -60,83 +150,155 @@ def test_williams_t_equals_its_formula(xy, xz, yz, n):
     below = 2 * (n - 1) / (n - 3) * determinant + ((xy + xz) / 2) ** 2 * (1 - yz) ** 3
     expected = (xy - xz) * np.sqrt((n - 1) * (1 + yz) / below)
     result = significance.dependent_correlations(xy, xz, yz, n)
+    p = 2 * stats.t.sf(abs(expected), n - 3)
     assert result.williams_t == pytest.approx(expected, rel=1e-8)
-    assert result.williams_p == pytest.approx(2 * stats.t.sf(abs(expected), n - 3), rel=1e-6)
+    assert result.williams_p == pytest.approx(p, rel=1e-6)
 
 
 def test_pair_tests_are_honest_where_the_sample_is_independent():
-    rng = np.random.default_rng(0)
-    rejected = np.zeros(2)
+    rng, p = random(), []
     for _ in range(600):
         x, shared = rng.normal(size=(2, 80))
         y, z = x + shared + rng.normal(size=(2, 80))
         (_, xy, xz), (_, _, yz), _ = np.corrcoef([x, y, z])
         result = significance.dependent_correlations(xy, xz, yz, 80)
-        rejected += result.williams_p < 0.05, result.steiger_p < 0.05
-    assert ((rejected > 600 * 0.025) & (rejected < 600 * 0.08)).all()
+        p.append([result.williams_p, result.steiger_p])
+    rejected = (np.array(p) < 0.05).mean(axis=0)
+    assert ((rejected > 0.025) & (rejected < 0.08)).all()
 
 
 def test_pair_tests_change_sign_when_the_two_are_exchanged():
-    a, b = (
-        significance.dependent_correlations(0.6, 0.5, 0.8, 50),
-        significance.dependent_correlations(0.5, 0.6, 0.8, 50),
-    )
-    assert a.williams_t == -b.williams_t > 0 and a.steiger_z == -b.steiger_z and a.williams_p == b.williams_p
+    a = significance.dependent_correlations(0.6, 0.5, 0.8, 50)
+    b = significance.dependent_correlations(0.5, 0.6, 0.8, 50)
+    assert a.williams_t == -b.williams_t > 0 and a.steiger_z == -b.steiger_z
+    assert (a.williams_p, a.steiger_p) == (b.williams_p, b.steiger_p)
 
 
 def test_pair_tests_take_arrays_and_leave_the_same_embedding_undefined():
     result = significance.dependent_correlations([0.4, 0.5], 0.5, [0.9, 1.0], 100)
-    np.testing.assert_array_equal(np.isnan(result.williams_p), [False, True])
-    np.testing.assert_array_equal(np.isnan(result.steiger_p), [False, True])
+    for p in (result.williams_p, result.steiger_p):
+        np.testing.assert_array_equal(np.isnan(p), [False, True])
 
 
-@pytest.mark.parametrize(("arguments", "message"), [((1.1, 0, 0, 9), "r_xy must lie"), ((0.1, 0, 0, 3), "n must be")])
-def test_pair_tests_refuse(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        significance.dependent_correlations(*arguments)
+# ------------------------------------------------------------ reliability of judgments
+def raters(seed=0, n_subjects=6, n_pairs=400, noise=1.0):
+    """The truth (n_pairs,) and judgments of it (n_subjects, n_pairs)."""
+    rng = random(seed)
+    truth = rng.normal(size=n_pairs)
+    return truth, truth + noise * rng.normal(size=(n_subjects, n_pairs))
 
 
-def test_pair_tests_reject_too_often_under_no_effect_and_the_bootstrap_does_not():
-    result = significance.type_one_error(
-        150, 50, 40, rng=np.random.default_rng(0), n_resamples=200, image_noise=0.5, pair_noise=0.3
+def r(a, b):
+    return np.corrcoef(a, b)[0, 1]
+
+
+def test_noise_ceiling_equals_rsatoolbox_and_its_definition():
+    pytest.importorskip("rsatoolbox", reason="the field's reference implementation")
+    from rsatoolbox.inference.noise_ceiling import boot_noise_ceiling
+    from rsatoolbox.rdm import RDMs
+
+    subjects = random().random((5, 91)) * np.arange(1, 6)[:, None]
+    subjects += np.linspace(0, 1, 91)
+    ceiling = significance.noise_ceiling(subjects)
+    expected = boot_noise_ceiling(RDMs(subjects), "corr")
+    np.testing.assert_allclose([ceiling.lower_r, ceiling.upper_r], expected, atol=1e-10)
+    z = stats.zscore(subjects, axis=1)
+    lower = [r(z[s], np.delete(z, s, axis=0).mean(axis=0)) ** 2 for s in range(5)]
+    assert ceiling.lower_r2 == pytest.approx(np.mean(lower))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_exceeds_the_upper_bounds(seed):
+    _, subjects = raters(seed, 4, 12, noise=3)
+    ceiling, rng = significance.noise_ceiling(subjects), random(seed)
+    z = stats.zscore(subjects, axis=1)
+    mixed = rng.normal(size=(300, 4)) @ z
+    candidates = np.vstack([rng.normal(size=(300, 12)), mixed, z.mean(axis=0)])
+    each = np.array([[r(subject, rdm) for subject in subjects] for rdm in candidates])
+    assert each.mean(axis=1).max() <= ceiling.upper_r + 1e-12
+    assert (each**2).mean(axis=1).max() <= ceiling.upper_r2 + 1e-12
+    best = np.linalg.svd(z)[2][0]  # the first principal component reaches it
+    reached = np.mean([r(subject, best) ** 2 for subject in subjects])
+    assert reached == pytest.approx(ceiling.upper_r2)
+
+
+def test_truth_lies_between_the_bounds_which_are_one_for_identical_subjects():
+    truth, subjects = raters(n_pairs=4000)
+    ceiling = significance.noise_ceiling(subjects)
+    mean = np.mean([r(truth, subject) for subject in subjects])
+    assert ceiling.lower_r < mean < ceiling.upper_r
+    same = significance.noise_ceiling(np.tile(truth, (3, 1)))
+    bounds = [same.lower_r, same.upper_r, same.lower_r2, same.upper_r2]
+    np.testing.assert_allclose(bounds, 1)
+
+
+@pytest.mark.parametrize("n_subjects", [8, 5])
+def test_reliability_is_the_r2_of_the_truth_with_the_mean(n_subjects):
+    truth, subjects = raters(n_subjects=n_subjects, n_pairs=20000, noise=2)
+    result = significance.split_half_reliability(subjects, 200, rng=random())
+    assert result.reliability == pytest.approx(1 / (1 + 4 / n_subjects), abs=0.02)
+    r2 = r(truth, subjects.mean(axis=0)) ** 2
+    share = significance.explainable_share(r2, result.reliability)
+    assert share == pytest.approx(1, abs=0.03)
+
+
+def test_halves_are_disjoint_and_their_plain_means_correlated():
+    _, subjects = raters(n_subjects=4)
+    result = significance.split_half_reliability(subjects, 50, rng=random())
+    splits = [([0, 1], [2, 3]), ([0, 2], [1, 3]), ([0, 3], [1, 2])]
+    means = [[subjects[half].mean(axis=0) for half in split] for split in splits]
+    expected = {round(r(*halves), 10) for halves in means}
+    assert {round(value, 10) for value in result.halves} == expected
+
+
+def test_pairs_missing_for_a_subject_are_dropped_and_counted():
+    _, subjects = raters()
+    holes, whole = subjects.copy(), np.delete(subjects, [3, 9], axis=1)
+    holes[0, 3], holes[2, [3, 9]] = np.nan, np.nan
+    a, b = (significance.noise_ceiling(s) for s in (holes, whole))
+    assert a.lower_r == pytest.approx(b.lower_r)
+    c, d = (
+        significance.split_half_reliability(s, 5, rng=random()) for s in (holes, whole)
     )
-    rates = dict(zip(result.tests, result.rate, strict=True))
-    assert rates["Williams, on pairs"] > 0.1 and rates["Steiger, on pairs"] > 0.1
-    assert rates["stimulus bootstrap"] <= 0.07 and rates["stimulus bootstrap, calibrated"] <= 0.12
-    assert ((result.interval[:, 0] <= result.rate) & (result.rate <= result.interval[:, 1])).all()
-    np.testing.assert_allclose(result.rate, (result.p < 0.05).mean(axis=0))
+    assert c.reliability == pytest.approx(d.reliability)
+    assert a.n_missing_pairs == c.n_missing_pairs == 2
 
 
-def test_two_prunings_are_exchangeable_under_no_effect():
-    rng, gain = np.random.default_rng(0), []
-    weights = rng.normal(size=(2, 8, 20))
-    for _ in range(300):
-        models, y, i, j = significance._no_effect(20, weights, 1, 1, rng)
-        gain.append(np.diff(inference._weighted_r2(models, y, np.ones((1, 20)), i, j))[0, 0])
-    assert np.std(gain) > 0.01 and abs(np.mean(gain)) < 3.5 * np.std(gain) / np.sqrt(300)
+def test_spearman_brown_of_published_and_of_impossible_halves():
+    assert significance.spearman_brown(0.913) == pytest.approx(0.955, abs=5e-4)
+    assert np.isnan(significance.spearman_brown(-0.6, 3))
+    assert significance.spearman_brown(-0.2, 3) < 0
 
 
-def test_type_one_error_is_determined_by_its_generator():
-    a, b = (significance.type_one_error(5, 12, 16, rng=np.random.default_rng(1), n_resamples=50) for _ in range(2))
-    np.testing.assert_array_equal(a.p, b.p)
+@given(st.floats(0, 1), st.floats(0.1, 10), st.floats(0.1, 10))
+def test_spearman_brown_steps_compose(reliability, a, b):
+    twice = significance.spearman_brown(significance.spearman_brown(reliability, a), b)
+    once = significance.spearman_brown(reliability, a * b)
+    assert twice == pytest.approx(once, abs=1e-9)
 
 
-def test_type_one_error_refuses():
-    with pytest.raises(ValueError, match="n_images must be at least 8; got 4"):
-        significance.type_one_error(5, 4, rng=np.random.default_rng(0))
-    with pytest.raises(ValueError, match="alpha must lie strictly between 0 and 1"):
-        significance.type_one_error(5, alpha=5, rng=np.random.default_rng(0))
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        ("holm", ([0.1, -0.2],), r"p must lie in \[0, 1\]; got -0.2"),
+        ("holm", ([1.2],), r"p must lie in \[0, 1\]; got 1.2"),
+        ("dependent_correlations", (1.1, 0, 0, 9), "r_xy must lie"),
+        ("dependent_correlations", (0.1, 0, 0, 3), "n must be"),
+        ("noise_ceiling", (np.ones(5),), r"must be \(n_subjects, n_pairs\)"),
+        ("noise_ceiling", (random().random((1, 9)),), "at least 2 subjects"),
+        ("noise_ceiling", ([[1, 2, 3], [4, 4, 4]],), "must vary"),
+        ("noise_ceiling", ([[1, 2, 3], [4, np.inf, 4]],), "finite or NaN"),
+        ("spearman_brown", (1.2,), r"r must lie in \[-1, 1\]"),
+        ("spearman_brown", (0.5, 0), "factor must be positive"),
+        ("explainable_share", (0.3, 0), r"reliability must lie in \(0, 1\]"),
+        ("explainable_share", (0.3, 95), r"reliability must lie in \(0, 1\]"),
+    ],
+)
+def test_refuses(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(significance, function)(*arguments)
 
 
-def test_simulations_without_a_defined_p_are_counted_and_do_not_count(monkeypatch):
-    two_sided = inference._two_sided_p
-    calls = []
-
-    def sometimes(differences):
-        calls.append(1)
-        return two_sided(differences) if len(calls) % 4 else np.array([np.nan])
-
-    monkeypatch.setattr(inference, "_two_sided_p", sometimes)
-    result = significance.type_one_error(8, 12, 16, rng=np.random.default_rng(0), n_resamples=50, alpha=0.999)
-    assert result.n_undefined.tolist() == [2, 0, 0, 0]
-    assert result.rate[0] == np.nanmean(result.p[:, 0] < 0.999) * 8 / 6
+def test_split_half_refuses_no_splits():
+    with pytest.raises(ValueError, match="n_splits must be at least 1"):
+        significance.split_half_reliability(raters()[1], 0, rng=random())
