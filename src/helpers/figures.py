@@ -229,6 +229,33 @@ def insertion_panels(
 
 
 # ------------------------------------------------------------------ page 03
+def human_curve(ax: Axes, prediction) -> Axes:
+    """R2 of a `helpers.prediction.Prediction` with its band, among random orders."""
+    p, look = prediction, {"alpha": 0.3, "linewidth": 0}
+    bounds = p.orders["share"], p.orders["low"], p.orders["high"]
+    ax.fill_between(*bounds, color=COLOURS["random"], label="random orders", **look)
+    lines(ax, p.curve, "share", "r2", label="lowest PoZ first, 95 % over images")
+    mark_value(ax, p.r2[-1], "y", "all nodes")
+    best = p.best_size / p.n_features, p.r2[p.best_size - 1]
+    ax.plot(*best, "o", color=COLOURS["highest"], label="largest", zorder=4)
+    ax.set(xlabel="share of nodes inserted", ylabel="R² with judgments", title=p.name)
+    ax.set(xlim=(0, 1.01), ylim=(0, None))
+    percent(ax, "x")
+    return ax
+
+
+def difference_curve(ax: Axes, prediction) -> Axes:
+    """Difference from the R2 of all nodes, with pointwise and simultaneous bands."""
+    curve = prediction.curve
+    for band, alpha in (("all", 0.15), ("difference", 0.3)):
+        bounds = curve["share"], curve[f"{band}_low"], curve[f"{band}_high"]
+        ax.fill_between(*bounds, color=PALETTE[0], alpha=alpha, linewidth=0)
+    ax.plot(curve["share"], curve["difference"], color=PALETTE[0], linewidth=1.8)
+    mark_value(ax, 0, "y")
+    ax.set(xlabel="share of nodes inserted", ylabel="R² minus R² of all")
+    ax.set(title=prediction.name, xlim=(0, 1.01), ylim=(-0.15, 0.15))
+    percent(ax, "x")
+    return ax
 
 
 # ------------------------------------------------------------------ page 04
