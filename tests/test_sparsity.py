@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from helpers.sparsity import ghost_features, percentage_of_zeros, poz_order
+from helpers.sparsity import ghost_features, percentage_of_zeros, poz_order, rules
 
 activations = hnp.arrays(
     np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.sampled_from([0.0, 0.0, 0.5, 3.0])
@@ -82,3 +82,13 @@ def test_bad_embeddings_are_named(values, message):
 def test_bad_poz_is_named(poz):
     with pytest.raises(ValueError, match="poz must be"):
         poz_order(poz)
+
+
+def test_rules_count_features_in_the_poz_order():
+    poz = [0.0, 0.5, 0.9, 0.9, 0.95, 1, 1, 0.2, 0.3, 0.4]
+    kept = {"drop ghosts": 8, "drop PoZ > 90%": 7, "keep the 20% lowest": 2}
+    assert rules(poz) == kept
+    assert rules([108 / 120])["drop PoZ > 90%"] == 1  # not fooled by rounding
+    assert rules(np.full(7, 0.3))["keep the 20% lowest"] == 2
+    with pytest.raises(ValueError, match="poz must be"):
+        rules([0, 80])
