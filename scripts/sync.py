@@ -27,10 +27,10 @@ def main(names: list[str]) -> None:
     """Execute what needs it, and copy what differs."""
     texts = sources()
     chosen = texts if not names or "all" in names else [find(n, texts) for n in names]
-    if not names:
-        for job in plan({}, EXECUTED).values():
-            seed(job)
-    for job in notebooks.execute([t.stem for t in chosen], force=bool(names)):
+    for job in plan({}, EXECUTED).values():
+        seed(job)
+    stems = [text.stem for text in chosen]
+    for job in notebooks.execute(stems, folder=EXECUTED, force=bool(names)):
         pair = job.text.with_suffix(".ipynb")
         if not pair.exists() or pair.read_bytes() != job.result.read_bytes():
             shutil.copy(job.result, pair)

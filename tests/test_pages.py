@@ -1,157 +1,211 @@
-"""The built pages: what a reader's browser is given (run `make book` first)."""
+"""The built pages: what a reader's browser gets (run `make book` first).
 
-import json
+Each test looks at all pages and lists what is wrong with any of them.
+"""
+
 import os
 import re
 import tomllib
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
+import pandas as pd
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 
-HTML = Path(__file__).parents[1] / "_build" / "html"
-PAGES = sorted(str(p.relative_to(HTML)) for part in ("book", "notebooks") for p in (HTML / part).glob("*.html"))
-NOTEBOOKS = [page for page in PAGES if page.startswith("notebooks/")]
-LOADED = {"script": "src", "img": "src", "link": "href", "source": "src", "iframe": "src"}
-LEFT_OVER = re.compile(r"\{glue|\{cite|\{numref|\{ref|\{eq\}|Traceback|WARNING|\bnan\b|\bNone\b|<Figure size")
+ROOT = Path(__file__).parents[1]
+HTML = ROOT / "_build" / "html"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+CHAPTERS = [chapter["file"] for part in TOC["parts"] for chapter in part["chapters"]]
+NAMES = [TOC["root"], *CHAPTERS]
+LOADED = {"script": "src", "img": "src", "link": "href", "source": "src"}
+LEFT_OVER = re.compile(
+    r"\{glue|\{cite|\{numref|\{ref|\{eq\}|Traceback|WARNING|\bnan\b|\bNone\b|<Figure"
+)
 
 
-@pytest.fixture(params=PAGES or ["none"])
-def page(request):
-    if not PAGES:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there are no built pages: run `make book`")
-    return request.param
+@pytest.fixture(scope="module")
+def soups():
+    """Every built page, parsed, by name."""
+    files = [*HTML.glob("book/*.html"), *HTML.glob("notebooks/*.html")]
+    if not files:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("there are no built pages: run `make book`")
+    return {
+        file.relative_to(HTML).with_suffix("").as_posix(): BeautifulSoup(
+            file.read_text("utf-8"), "html.parser"
+        )
+        for file in files
+    }
 
 
-_soups = {}
+@pytest.fixture(scope="module")
+def articles(soups):
+    return {name: soup.find("article") for name, soup in soups.items()}
 
 
-def soup(name):
-    if name not in _soups:
-        _soups[name] = BeautifulSoup((HTML / name).read_text(), "html.parser")
-    return _soups[name]
+@pytest.fixture(scope="module")
+def sections(articles):
+    """The articles of the notebooks."""
+    return {n: a for n, a in articles.items() if n.startswith("notebooks/")}
 
 
-def article(name):
-    return soup(name).find("article")
+@pytest.fixture(scope="module")
+def places(soups):
+    """The anchors of every page."""
+    return {
+        name: {tag.get("id") or tag.get("name") for tag in soup.find_all(True)}
+        for name, soup in soups.items()
+    }
 
 
 def is_external(address):
     return re.match(r"([a-z]+:)?//|mailto:|data:", address) is not None
 
 
-def problem_of(name, address):
-    """Why a link of page ``name`` leads nowhere, or nothing."""
+def problem_of(places, name, address):
+    """Why a link of page ``name`` leads nowhere, or ""."""
     path, anchor = urldefrag(unquote(address))
     path = path.partition("?")[0]
-    target = (HTML / name).parent / path if path else HTML / name
-    if not target.resolve().is_file():
-        return f"{address}: no such file"
-    if anchor and target.suffix == ".html":
-        relative = str(target.resolve().relative_to(HTML.resolve()))
-        if soup(relative).find(id=anchor) is None and soup(relative).find(attrs={"name": anchor}) is None:
-            return f"{address}: no such place on the page"
+    page = HTML / f"{name}.html"
+    target = (page.parent / path).resolve() if path else page
+    if not target.is_file():
+        return f"{name}: {address}: no such file"
+    other = target.relative_to(HTML.resolve()).with_suffix("").as_posix()
+    if anchor and other in places and anchor not in places[other]:
+        return f"{name}: {address}: no such place on the page"
     return ""
 
 
-def test_every_page_of_the_table_of_contents_was_built(page):
-    toc = (HTML.parents[1] / "_toc.yml").read_text()
-    assert {f"{name}.html" for name in re.findall(r"(?:root|file): (\S+)", toc)} == set(PAGES)
+def test_pages_are_those_of_the_table_of_contents(soups):
+    assert sorted(soups) == sorted(NAMES)
 
 
-def test_every_image_says_what_it_shows(page):
-    for image in soup(page).find_all("img"):
-        alt = (image.get("alt") or "").strip()
-        assert len(alt) > 20, f"{image['src']} has no alt text, or a very short one: {alt!r}"
-        assert not re.search(r"\.(png|svg|jpe?g)$|/|[0-9a-f]{16}", alt), f"alt text is a file name: {alt!r}"
+def test_every_image_has_alt_text_that_describes_it(soups):
+    images = [image for soup in soups.values() for image in soup.find_all("img")]
+    assert len(images) > 40
+    alts = [(image.get("alt") or "").strip() for image in images]
+    file_names = re.compile(r"\.(png|svg|jpe?g)$|/|[0-9a-f]{16}")
+    assert not [alt for alt in alts if len(alt) <= 20 or file_names.search(alt)]
 
 
-def test_every_figure_of_a_notebook_knows_what_dark_mode_may_do(page):
-    if page in NOTEBOOKS:
-        for image in article(page).find_all("img"):
-            kinds = {"plot", "photo"} & {c for tag in [image, *image.parents] for c in tag.get("class", [])}
-            assert len(kinds) == 1, f"{image['src']} needs the class plot or photo, has {kinds}"
+def test_every_figure_says_what_dark_mode_may_do(sections):
+    images = [image for page in sections.values() for image in page.find_all("img")]
+    assert len(images) > 20
+    for image in images:
+        classes = [
+            name for tag in [image, image.parent] for name in tag.get("class", [])
+        ]
+        assert len({"plot", "photo"} & set(classes)) == 1, image["src"]
 
 
-def test_links_lead_somewhere(page):
-    links = [a["href"] for a in soup(page).find_all("a", href=True)]
-    problems = [problem_of(page, link) for link in links if not is_external(link)]
-    assert not [problem for problem in problems if problem]
+def test_links_lead_somewhere(soups, places):
+    links = [
+        (n, a["href"]) for n, s in soups.items() for a in s.find_all("a", href=True)
+    ]
+    inner = [(name, link) for name, link in links if not is_external(link)]
+    assert len(inner) > 500
+    assert not list(filter(None, [problem_of(places, *link) for link in inner]))
 
 
-def test_everything_a_page_loads_is_in_the_book(page):
-    addresses = [tag[key] for name, key in LOADED.items() for tag in soup(page).find_all(name) if tag.get(key)]
-    assert not [a for a in addresses if is_external(a) and not a.startswith("data:")]
-    assert not [p for p in (problem_of(page, a) for a in addresses if not is_external(a)) if p]
+def test_everything_that_pages_load_is_in_the_book(soups, places):
+    addresses = [
+        (name, tag[key])
+        for name, soup in soups.items()
+        for kind, key in LOADED.items()
+        for tag in soup.find_all(kind)
+        if tag.get(key)
+    ]
+    assert len(addresses) > 100
+    outside = [a for a in addresses if is_external(a[1]) and "data:" not in a[1]]
+    assert not outside
+    inner = [a for a in addresses if not is_external(a[1])]
+    assert not list(filter(None, [problem_of(places, *a) for a in inner]))
 
 
-def test_nothing_was_left_over_from_making_the_page(page):
-    text = article(page).get_text(" ")
-    for code in article(page).find_all(["pre", "code"]):
-        text = text.replace(code.get_text(" "), " ")
-    assert not LEFT_OVER.findall(text)
-    assert not article(page).select(".stderr, .output.error")
-    objects = [output.get_text() for output in article(page).select(".output pre")]
-    assert not [text for text in objects if re.search(r"<[\w.]+ at 0x[0-9a-f]+>", text)], (
-        "end the cell with an assignment"
-    )
+def test_nothing_is_left_over_from_making_the_pages(articles):
+    for name, article in articles.items():
+        text = article.get_text(" ")
+        for code in article.find_all(["pre", "code"]):
+            text = text.replace(code.get_text(" "), " ")
+        assert not LEFT_OVER.findall(text), name
+        assert not article.select(".stderr, .output.error"), name
+        outputs = "".join(output.get_text() for output in article.select(".output pre"))
+        assert not re.search(r"<[\w.]+ at 0x[0-9a-f]+>", outputs), name
 
 
-def test_every_glued_number_is_one(page):
-    for number in article(page).select(".pasted-text, .pasted-inline"):
-        text = number.get_text().strip().strip("'\"")
-        assert text, "an empty value was glued"
-        assert text.lower() not in {"nan", "none", "inf", "-inf"}, (
-            f"{text!r} was glued beside {number.parent.get_text()!r}"
-        )
+def test_every_glued_value_is_one(articles):
+    glued = [
+        tag.get_text().strip().strip("'\"")
+        for article in articles.values()
+        for tag in article.select(".pasted-text, .pasted-inline")
+    ]
+    assert len(glued) > 100
+    assert not {"", "nan", "None", "inf", "-inf"} & set(glued)
 
 
-def test_one_title_and_a_language(page):
-    assert len(article(page).find_all("h1")) == 1
-    assert soup(page).html["lang"] == "en"
+def test_pages_have_a_title_a_language_and_a_description_of_their_own(soups, articles):
+    assert {len(article.find_all("h1")) for article in articles.values()} == {1}
+    assert {soup.html["lang"] for soup in soups.values()} == {"en"}
+    metas = [
+        soup.find("meta", attrs={"name": "description"}) for soup in soups.values()
+    ]
+    descriptions = {meta["content"] for meta in metas}
+    assert len(descriptions) == len(soups) and all(descriptions)
 
 
-def test_every_notebook_ends_with_its_provenance(page):
-    if page in NOTEBOOKS:
-        items = [item.get_text() for item in article(page).find_all("li")[-12:]]
-        for name in ("versions", "data", "machine", "time"):
-            assert any(item.startswith(f"{name}:") for item in items), f"the last list lacks {name!r}: {items}"
+def test_every_notebook_ends_with_its_provenance(sections):
+    assert len(sections) == 6
+    for name, article in sections.items():
+        items = [item.get_text() for item in article.find_all("li")[-12:]]
+        for fact in ("versions", "machine", "time"):
+            assert any(item.startswith(f"{fact}:") for item in items), f"{name}: {fact}"
 
 
-def test_figures_offer_their_values(page):
-    """Every plot on a notebook's page has a link in its caption to a table that is there and holds numbers."""
-    if page in NOTEBOOKS:
-        for plot in article(page).select("figure:has(img.plot)"):
-            link = plot.select_one("figcaption a.values")
-            assert link, f"{plot.get('id')} has no link to its values"
-            lines = (HTML / page).parent.joinpath(link["href"]).read_text().splitlines()
-            assert len(lines) > 1 and re.search(r"\d", lines[1]), link["href"]
+def test_figures_offer_their_values(sections):
+    """Every plot of a notebook has a link in its caption to a table with numbers."""
+    plots = [p for a in sections.values() for p in a.select("figure:has(img.plot)")]
+    assert len(plots) > 15
+    for plot in plots:
+        link = plot.select_one("figcaption a.values")
+        assert link, f"{plot.get('id')} has no link to its values"
+        table = pd.read_csv(HTML / "notebooks" / link["href"])
+        assert len(table) and not table.select_dtypes("number").empty, link["href"]
 
 
-def test_scoreboard_shows_each_row_of_the_claims_file_with_the_value_of_its_page():
-    if not PAGES:
-        pytest.skip("there are no built pages: run `make book`")
-    rows = json.loads((HTML / "values" / "scoreboard.json").read_text())
-    claimed = tomllib.loads((HTML.parents[1] / "book" / "claims.toml").read_text())["claim"]
-    assert [row["key"] for row in rows] == [row["key"] for claim in claimed for row in claim["rows"]]
-    for row in rows:
-        name, _, place = row["computed_at"].partition("#")
-        assert problem_of("notebooks/05_discussion.html", f"{name}.html#{place}") == ""
-        lines = article(f"notebooks/{name}.html").find_all("tr")
-        cells = next(cells for cells in ([cell.get_text() for cell in line(["th", "td"])] for line in lines)
-                     if row["measure"] in cells)  # fmt: skip
-        assert row["verdict"] in cells, f"{row['key']} has another verdict on its own page: {cells}"
+def test_rows_of_the_scoreboard_have_the_verdicts_of_their_pages(places, articles):
+    rows = pd.read_csv(HTML / "values" / "tab-rows.csv")
+    claims = tomllib.loads((ROOT / "book" / "claims.toml").read_text("utf-8"))["claim"]
+    assert list(rows["key"]) == [
+        row["key"] for claim in claims for row in claim["rows"]
+    ]
+    for row in rows.itertuples():
+        page, _, place = row.computed.partition("#")
+        link = f"{page}.html#{place}"
+        assert problem_of(places, "notebooks/05_discussion", link) == ""
+        lines = articles[f"notebooks/{page}"].find_all("tr")
+        cells = [[cell.get_text() for cell in line(["th", "td"])] for line in lines]
+        assert any({row.what, row.verdict} <= set(line) for line in cells), row.key
 
 
-def test_front_page_shows_the_summary_figure():
-    if not PAGES:
-        pytest.skip("there are no built pages: run `make book`")
-    image = article("book/index.html").select_one("figure#the-paper-in-one-figure img.plot")
-    assert image["alt"] and (HTML / "book" / image["src"]).is_file()
+def test_the_front_page_shows_the_summary_figure(articles):
+    image = articles["book/index"].select_one("figure img.plot")
+    assert (HTML / "book" / image["src"]).is_file()
+    assert "summary" in image["src"]
 
 
-def test_mathjax_comes_with_the_book(page):
-    if article(page).select(".math"):
-        scripts = [script["src"] for script in soup(page).find_all("script", src=True)]
-        assert any("mathjax" in script for script in scripts)
+def test_the_status_page_lists_every_executed_page(articles):
+    lines = articles["book/status"].find("table").find_all("tr")[1:]
+    cells = [[cell.get_text(strip=True) for cell in line("td")] for line in lines]
+    with_code = [n for n in NAMES if (ROOT / f"{n}.ipynb").is_file()]
+    assert len(cells) == len(with_code) == 10
+    assert all(int(n_cells) > 0 and float(seconds) > 0 for _, n_cells, seconds in cells)
+
+
+def test_mathjax_comes_with_the_book(soups, articles):
+    with_math = [name for name, article in articles.items() if article.select(".math")]
+    assert with_math
+    for name in with_math:
+        scripts = [script["src"] for script in soups[name].find_all("script", src=True)]
+        assert any("mathjax" in script for script in scripts), name

@@ -1,0 +1,246 @@
+"""The executor: what is executed again and what is not, in which order, and what a
+reader is told if something is wrong."""
+
+import asyncio
+import json
+
+import nbformat
+import pytest
+
+import build
+import notebooks
+import run
+import sync
+
+HEAD = """---
+kernelspec:
+  name: python3
+  display_name: Python 3
+---
+
+# Title
+
+```{code-cell} ipython3
+:tags: [parameters]
+
+n = 2  # how many
+```
+
+Prose.
+
+"""
+FIRST = HEAD + "```{code-cell} ipython3\nprint(n + 1)\n```\n"
+SECOND = HEAD + "```{code-cell} ipython3\nprint('second', n)\n```\n"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with two notebooks, of which the second reads the first."""
+    for folder in ("notebooks", "book"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "notebooks" / "01_a.md").write_text(FIRST)
+    (tmp_path / "notebooks" / "02_b.md").write_text(SECOND)
+    (tmp_path / "book" / "prose.md").write_text("# No code\n")
+    for module in (notebooks, run, build):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(sync, "EXECUTED", tmp_path / "executed")
+    monkeypatch.setattr(notebooks, "READS", {"02_b": ("01_a",)})
+    monkeypatch.setattr(notebooks, "project_state", lambda: "state")
+    monkeypatch.setattr(notebooks, "compute_activations", lambda: None)
+    return tmp_path
+
+
+@pytest.fixture
+def executed(project, monkeypatch):
+    """The names of notebooks as they are executed, without a kernel."""
+    names = []
+
+    async def record(job):
+        names.append(job.name)
+        await asyncio.sleep(0.01)
+        for n, cell in enumerate(job.notebook.cells):
+            if cell.cell_type == "code":
+                text = f"output {n}"
+                cell.outputs = [nbformat.v4.new_output("stream", text=text)]
+        job.notebook.metadata["execution"] = {"key": job.key, "seconds": 1, "cells": 2}
+        job.result.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(job.notebook, job.result)
+        return ""
+
+    monkeypatch.setattr(notebooks, "run", record)
+    return names
+
+
+def execute(project, **options):
+    return notebooks.execute(folder=project / "executed", **options)
+
+
+def edit(project, name, old, new):
+    path = project / "notebooks" / f"{name}.md"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_each_notebook_is_executed_once_and_after_those_it_reads(project, executed):
+    execute(project)
+    assert executed == ["01_a", "02_b"]
+    execute(project)
+    assert len(executed) == 2
+
+
+def test_a_change_of_prose_executes_nothing_and_reaches_the_result(project, executed):
+    execute(project)
+    edit(project, "01_a", "Prose.", "Better prose.")
+    (job, _) = execute(project)
+    assert len(executed) == 2
+    stored = nbformat.read(job.result, as_version=4)
+    assert "Better prose." in [cell.source for cell in stored.cells]
+    texts = [c.outputs[0].text for c in stored.cells if c.cell_type == "code"]
+    assert texts == ["output 1", "output 3"]
+
+
+def test_a_change_of_code_executes_what_depends_on_it(project, executed):
+    execute(project)
+    executed.clear()
+    edit(project, "02_b", "'second'", "'2'")
+    execute(project)
+    assert executed == ["02_b"]
+    edit(project, "01_a", "n + 1", "n + 2")
+    execute(project)
+    assert executed == ["02_b", "01_a", "02_b"]
+
+
+def test_a_change_of_state_or_parameters_executes_again(project, executed, monkeypatch):
+    execute(project)
+    executed.clear()
+    execute(project, params={"02_b": {"n": 3}})
+    assert executed == ["02_b"]
+    monkeypatch.setattr(notebooks, "project_state", lambda: "another")
+    execute(project, params={"02_b": {"n": 3}})
+    assert executed == ["02_b", "01_a", "02_b"]
+
+
+def test_forced_notebooks_are_executed_and_what_they_read_only_if_stale(
+    project, executed
+):
+    execute(project, names=["02_b"], force=True)
+    execute(project, names=["02_b"], force=True)
+    assert executed == ["01_a", "02_b", "02_b"]
+
+
+def test_the_longest_wait_goes_first(project):
+    def job(name, seconds):
+        result = project / "executed" / f"{name}.ipynb"
+        result.parent.mkdir(exist_ok=True)
+        content = {"metadata": {"execution": {"seconds": seconds}}}
+        result.write_text(json.dumps(content))
+        return notebooks.Job(project / f"{name}.md", result, None, "")
+
+    jobs = [job("01_a", 2), job("03_c", 4), job("02_b", 3)]
+    assert [notebooks.urgency(one, jobs) for one in jobs] == [5, 4, 3]
+
+
+def test_the_state_of_the_project_is_that_of_its_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    before = notebooks.project_state()
+    assert notebooks.project_state() == before
+    (tmp_path / "requirements.lock").write_text("numpy==0")
+    assert notebooks.project_state() != before
+
+
+def test_sync_takes_what_is_current_and_writes_what_differs(project, executed, capsys):
+    sync.main([])
+    assert (project / "notebooks" / "02_b.ipynb").is_file()
+    for job in notebooks.plan({}, project / "executed").values():
+        job.result.unlink()
+    capsys.readouterr()
+    sync.main([])
+    assert len(executed) == 2 and capsys.readouterr().out == ""
+    edit(project, "02_b", "Prose.", "More prose.")
+    sync.main([])
+    assert len(executed) == 2
+    assert capsys.readouterr().out == "notebooks/02_b.ipynb: written\n"
+    sync.main(["01"])
+    assert executed[2:] == ["01_a"]
+
+
+# --------------------------------------------------------------------- with a kernel
+@pytest.mark.slow
+def test_a_notebook_runs_with_parameters_and_records_its_time(project):
+    jobs = execute(project, params={"01_a": {"n": 41}})
+    stored = [nbformat.read(job.result, as_version=4) for job in jobs]
+    assert [nb.cells[-1].outputs[0].text for nb in stored] == ["42\n", "second 2\n"]
+    about = stored[0].metadata.execution
+    assert about.cells == 3 and about.seconds > 0 and about.key == jobs[0].key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("1 / 0", "01_a stopped in a cell:\n.*ZeroDivisionError"),
+        ("import sys; print('oh', file=sys.stderr)", "01_a wrote to stderr:\noh"),
+    ],
+)
+def test_a_failure_names_the_notebook_and_starts_no_other(project, code, message):
+    edit(project, "01_a", "print(n + 1)", code)
+    with pytest.raises(SystemExit, match=f"(?s)^{message}"):
+        execute(project)
+    assert not list((project / "executed").rglob("*.ipynb"))
+
+
+@pytest.mark.slow
+def test_run_takes_values_of_every_type(project, capsys):
+    run.main("01", "n=3")
+    result = project / "_build" / "runs" / "01_a_n=3.ipynb"
+    cells = nbformat.read(result, as_version=4).cells
+    assert cells[-1].outputs[0].text == "4\n" and result.name in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------ refusals
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("0",), "'0' names 2 notebooks; choose one of: 01_a, 02_b"),
+        (("",), "'' names 0 notebooks"),
+        (("01", "m=3"), "01_a has no parameter 'm'. It has: n."),
+        (("01", "n"), "P takes name=value"),
+    ],
+)
+def test_run_refuses_unknown_names(arguments, message, project):
+    with pytest.raises(SystemExit, match=message):
+        run.main(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"03_c": {}}, "no notebook '03_c'. There are: 01_a, 02_b"),
+        ({"01_a": {"m": 1}}, "01_a has no parameter 'm'. It has: n."),
+        ({"01_a": 5}, "must be a mapping"),
+    ],
+)
+def test_the_book_refuses_unknown_notebooks_and_parameters(params, message, project):
+    with pytest.raises(SystemExit, match=message):
+        build.checked(params)
+    assert build.checked({"01_a": {"n": 3}}) == {"01_a": {"n": 3}}
+    assert build.checked(None) == {}
+
+
+def test_staging_keeps_the_time_of_what_is_unchanged(project, executed):
+    execute(project)
+    source, folder = project / "executed", project / "staged"
+    assert build.stage(source, folder)
+    assert not build.stage(source, folder)
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+    edit(project, "01_a", "Prose.", "Better prose.")
+    execute(project)
+    (project / "book" / "prose.md").unlink()
+    assert not build.stage(source, folder), "prose needs no fresh build"
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+    changed = {path.name for path in after if after[path] != times[path]}
+    assert changed == {"01_a.ipynb"}
+    assert {path.name for path in times.keys() - after.keys()} == {"prose.md"}
+    edit(project, "02_b", "'second'", "'2'")
+    execute(project)
+    assert build.stage(source, folder), "pages show numbers of other pages"
