@@ -142,16 +142,6 @@ def scoreboard(found: Mapping[str, Finding]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, "index", columns=columns).rename_axis("claim")
 
 
-def tally(board: pd.DataFrame) -> dict[str, int]:
-    """How many claims of a `scoreboard` are reproduced, partly reproduced and not."""
-    verdicts = list(board["verdict"].str.removesuffix(" where testable"))
-    return {
-        "n_reproduced": verdicts.count("reproduced"),
-        "n_partly": verdicts.count("partly reproduced"),
-        "n_not": verdicts.count("not reproduced"),
-    }
-
-
 def table(
     ids: Sequence[str], found: Mapping[str, Finding], links: bool = False
 ) -> pd.DataFrame:
@@ -171,16 +161,11 @@ def table(
     return table.loc[:, (table != "").any()]
 
 
-def paper_values(ids: Sequence[str]) -> dict[str, float | str]:
-    """The paper's numbers and those of the authors' earlier code, for the prose: keys
-    are ``paper_<key>`` and ``authors_<key>``.
-    """
-    claims, values = read(), {}
-    for row in (row for key in ids for row in claims[key]["rows"]):
-        values[f"paper_{row['key']}"] = row["paper"]
-        if "authors_2022" in row:
-            values[f"authors_{row['key']}"] = row["authors_2022"]
-    return values
+def paper_values(found: Mapping[str, Finding]) -> dict[str, float | str]:
+    """What the paper says of each finding, as ``paper_<key>``, for the prose."""
+    rows_of_all = (row for claim in read().values() for row in claim["rows"])
+    asked = [row for row in rows_of_all if row["key"] in found]
+    return {f"paper_{row['key']}": row["paper"] for row in asked}
 
 
 def _line(row: Mapping, links: bool) -> dict[str, str]:

@@ -273,7 +273,7 @@ def lenet_files(name: str, n_models: int) -> list[str]:
 def lenets_folder() -> Path:
     """Where activations of the LeNets lie for the present state of the project."""
     made_by = ("pipeline/lenets", "pipeline/networks", "pipeline/training")
-    key = state(*made_by, "helpers/data", "helpers/ensembles", "helpers/sparsity")
+    key = state(*made_by, "helpers/data", "helpers/sparsity")
     return data_folder().parent / "_build" / f"lenets-{key[:16]}"
 
 

@@ -26,20 +26,6 @@ _SHORT = {"lowest": "low", "highest": "high", "class means": "classes"}
 
 
 # ------------------------------------------------------------------ a row per model
-def class_means(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean embedding of each class, (n_classes, n_nodes), in ascending order of label.
-
-    Raises
-    ------
-    ValueError : labels is not (n_images,).
-    """
-    x, labels = checks.embeddings(embeddings), np.asarray(labels)
-    if labels.shape != (len(x),):
-        expected = f"labels must be ({len(x)},), one per image"
-        raise ValueError(f"{expected}; got shape {labels.shape}.")
-    return np.stack([x[labels == label].mean(axis=0) for label in np.unique(labels)])
-
-
 def per_model(models: Mapping[str, Lenets]) -> pd.DataFrame:
     """A row per model: "set" (its key), "seed" and "accuracy" on the full test set.
 
@@ -139,21 +125,12 @@ def mean_over_models(values: np.ndarray) -> tuple[float, float, float]:
     the mean is NaN, because they are a biased sample; one model has no finite interval.
     """
     defined = values[np.isfinite(values)]
-    if not _enough(values):
+    if not len(defined) or 2 * len(defined) < len(values):
         return np.nan, -np.inf, np.inf
     mean, half = defined.mean(), np.inf
     if len(defined) > 1:
         half = stats.t.ppf(0.975, len(defined) - 1) * stats.sem(defined)
     return float(mean), float(mean - half), float(mean + half)
-
-
-def models_above(values: np.ndarray, threshold: float) -> float:
-    """How many of ``values`` (n_models,) exceed a threshold; NaN if most are NaN."""
-    return float((values > threshold).sum()) if _enough(values) else np.nan
-
-
-def _enough(values: np.ndarray) -> bool:
-    return len(values) > 0 and 2 * np.isfinite(values).sum() >= len(values)
 
 
 def mean_curves(
@@ -204,27 +181,22 @@ def at_shares(
     """R2 at shares of the nodes: `mean_over_models` in a row for each curve and share.
 
     ``curves``, by data set, items and order, are `insertion_curves` with these sizes.
-    "n_defined" models have a value, which exceeds `NOTABLE_R2` in "n_above" of them;
-    "n_undefined" items, on average, have no similarity.
+    "n_defined" models have a value, which exceeds `NOTABLE_R2` in "n_above" of them
+    (NaN as the mean); "n_undefined" items, on average, have no similarity.
     """
-    rows = {}
+    rows = []
     for ((name, items, first), curve), share in product(curves.items(), shares):
         at = np.searchsorted(curve.sizes, size_of_share(share, n_nodes))
-        value, low, high = mean_over_models(curve.r2[:, at])
-        key = f"{_SHORT.get(first, first)}{100 * share:.0f}"
-        rows[f"{key}_{name}_{_SHORT.get(items, items)}"] = {
-            "set": name,
-            "items": items,
-            "order": first,
-            "share": share,
-            "value": value,
-            "low": low,
-            "high": high,
-            "n_defined": np.isfinite(curve.r2[:, at]).sum(),
-            "n_above": models_above(curve.r2[:, at], NOTABLE_R2),
-            "n_undefined": curve.n_undefined[:, at].mean(),
-        }
-    return pd.DataFrame(list(rows.values()), index=list(rows))
+        r2, n_undefined = curve.r2[:, at], curve.n_undefined[:, at].mean()
+        mean = mean_over_models(r2)
+        n_above = np.nan if np.isnan(mean[0]) else (r2 > NOTABLE_R2).sum()
+        counts = np.isfinite(r2).sum(), n_above, n_undefined
+        short = _SHORT.get(first, first), _SHORT.get(items, items)
+        key = f"{short[0]}{100 * share:.0f}_{name}_{short[1]}"
+        rows.append((key, name, items, first, share, *mean, *counts))
+    columns = ["key", "set", "items", "order", "share", "value", "low", "high"]
+    columns += ["n_defined", "n_above", "n_undefined"]
+    return pd.DataFrame(rows, columns=columns).set_index("key")
 
 
 def subset_r2(

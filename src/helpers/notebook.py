@@ -104,13 +104,12 @@ def publish(found: Mapping[str, claims.Finding]) -> None:
     """Hand the findings of a page to other pages and to the prose.
 
     Glues, for each finding, ``<key>``, ``<key>_low`` and ``<key>_high`` (the ends of
-    its interval) and, of the claims' rows of that key, what the paper and the authors'
-    earlier code say: ``paper_<key>`` and ``authors_<key>``.
+    its interval) and ``paper_<key>``, what the paper says.
     """
     _record("findings", {"text/plain": repr(claims.to_json(found))})
     for key, one in found.items():
         glue({key: one.value, f"{key}_low": one.low, f"{key}_high": one.high})
-    glue(claims.paper_values(_claims_of(found)))
+    glue(claims.paper_values(found))
 
 
 def findings(page: str) -> dict[str, claims.Finding]:
@@ -150,15 +149,6 @@ def records(notebook: Mapping) -> dict[str, dict[str, str]]:
         }
         for output in kept
     }
-
-
-def _claims_of(found: Mapping[str, claims.Finding]) -> list[str]:
-    """Ids of the claims with a row for any of the findings."""
-    return [
-        claim_id
-        for claim_id, claim in claims.read().items()
-        if any(row["key"] in found for row in claim["rows"])
-    ]
 
 
 def _key(label) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from helpers import data, ensembles, sparsity
+from helpers import data, sparsity
 from pipeline import datasets, manifest, training
 
 NAMES = ("mnist", "cifar10", "cifar10_lr0.001", "cifar10_lr0.004")
@@ -74,11 +74,17 @@ def compute(
         accuracy=models.accuracy,
         n_test=len(images.x_test),
         poz=np.stack([sparsity.percentage_of_zeros(model) for model in x]),
-        class_means=np.stack([ensembles.class_means(m, images.y_test) for m in x]),
+        class_means=np.stack([class_means(model, images.y_test) for model in x]),
         labels=images.y_test[kept],
         embeddings=x[:, kept],
         command=command,
     )
+
+
+def class_means(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean embedding of each class, in ascending order of ``labels`` (n_images,)."""
+    x, classes = embeddings, np.unique(labels)
+    return np.stack([x[labels == label].mean(axis=0) for label in classes])
 
 
 def record(command: str) -> None:
