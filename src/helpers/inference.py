@@ -9,7 +9,7 @@ of pairs (Nili et al. 2014, PLoS Comput. Biol. 10:e1003553; Schuett et al. 2023,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -146,21 +146,12 @@ def order_r2(
     """R2 at the prepared sizes for each order of the features: (n_orders, n_sizes).
 
     NaN where any image's similarity is undefined. ``engine`` as
-    `helpers.rsa.insertion_curve`, where no judgment is missing.
+    `helpers.rsa.insertion_curve`.
     """
     p = prepared
-    if p.judged.all():
-        return rsa.order_curves(
-            p.embeddings, orders, p.human, p.sizes, p.similarity, engine
-        )
-    blocks = np.array_split(p.sizes, max(1, len(p.sizes) // 100))  # for memory
-    everyone = np.ones((1, len(p.embeddings)))
-
-    def curve(order: np.ndarray) -> np.ndarray:
-        parts = [replace(p, order=order, sizes=block) for block in blocks]
-        return np.concatenate([part.r2(everyone)[0, :-1] for part in parts])
-
-    return np.stack(rsa.map_in_threads(curve, orders))
+    return rsa.order_curves(
+        p.embeddings, orders, p.human, p.sizes, p.similarity, engine
+    )
 
 
 # -------------------------------------------------------------------------- bootstrap

@@ -9,9 +9,8 @@ Why it is fast. Pearson's r is the cosine between centred rows. Centring changes
 every inserted feature, but the centred cross-products need not be formed anew: with
 ``m_k`` the mean of an image's first k features, they grow by the product of ``sqrt(k /
 (k + 1)) * (x_(k+1) - m_k)`` of the two images (Welford 1962, Technometrics 4, 419-420).
-So after one pass over the columns Pearson and cosine are the same running sum of outer
-products, free of cancellation, and n_sizes matrices cost n_features x n_images^2
-operations in all.
+So Pearson and cosine are the same running sum of outer products, free of cancellation,
+and matrices at all sizes cost n_features x n_images^2 operations.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ ENGINES = ("auto", "numpy", "compiled")
 _COMPILED = ("pearson", "cosine")  # what the compiled kernel knows
 _WORTHWHILE = 2_000_000  # pairs times sizes from which on "auto" loads the kernel
 _BLOCK = 2**17  # entries of a matrix worked on at a time: 1 MB stays in a core's cache
-_EPS = np.finfo(np.float64).eps
+_EPS, _TINY = np.finfo(np.float64).eps, np.finfo(np.float64).tiny
 _thread = threading.local()
 
 
@@ -52,9 +51,9 @@ class InsertionCurve:
 
 # ---------------------------------------------------------------------- similarities
 def upper_triangle(matrix: np.ndarray) -> np.ndarray:
-    """Pairs (i, j), i < j, of a square matrix (n, n), as numpy.triu_indices(n, 1).
+    """Pairs (i, j), i < j, of a square matrix (n, n): (n_pairs,), as numpy.triu_indices.
 
-    Returns (n_pairs,). Raises ValueError for a matrix that is not square.
+    Raises ValueError for a matrix that is not square.
     """
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -67,7 +66,7 @@ def similarity_matrix(embeddings: np.ndarray, method: str = "pearson") -> np.nda
 
     Parameters
     ----------
-    embeddings : (n_images, n_features), finite.
+    embeddings : (n_images, n_features), finite; else ValueError.
     method : "pearson", "pearson_squared" (r times r), "spearman" (mid-ranks), "cosine",
         or "euclidean" (minus the distance, so that larger is more similar).
 
@@ -75,10 +74,6 @@ def similarity_matrix(embeddings: np.ndarray, method: str = "pearson") -> np.nda
     -------
     (n_images, n_images) float64, symmetric. Row and column of an image whose similarity
     is undefined (constant for correlations, all zero for cosine) are NaN.
-
-    Raises
-    ------
-    ValueError : embeddings of another shape or not finite; unknown method.
     """
     x = checks.embeddings(embeddings)
     checks.choice("method", method, SIMILARITIES)
@@ -176,24 +171,12 @@ def streamed_curve(
 ) -> InsertionCurve:
     """`insertion_curve` of so many images that no matrix of all pairs fits in memory.
 
-    The reference's similarities are computed a block at a time, used at all sizes and
-    discarded; the result is exact. Memory grows with n_images * (n_features +
-    n_reference_features), time with n_images squared.
-
-    Parameters
-    ----------
-    reference_embeddings : (n_images, n_reference_features), for example all features of
-        the same or another network.
-    reference_similarity : "pearson" or "cosine", between their rows.
-    embeddings, order, sizes, similarity, undefined, engine : as `insertion_curve`.
-
-    Returns
-    -------
-    InsertionCurve, as with `similarity_matrix` of ``reference_embeddings``.
-
-    Raises
-    ------
-    ValueError : as `insertion_curve`; an image whose reference similarity is undefined.
+    The reference is the similarity matrix of ``reference_embeddings`` (n_images,
+    n_reference_features), by ``reference_similarity`` "pearson" or "cosine". It is
+    computed a block at a time, used at all sizes and discarded; the result is exact.
+    Memory grows with n_images * (n_features + n_reference_features), time with n_images
+    squared. Other arguments and errors as `insertion_curve`; ValueError also for an
+    image whose reference similarity is undefined.
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity, undefined)
     checks.choice("reference_similarity", reference_similarity, _COMPILED)
@@ -212,10 +195,12 @@ def order_curves(
 ) -> np.ndarray:
     """R2 of `insertion_curve` for each of many ``orders``: (n_orders, n_sizes).
 
-    For input checked before: ``reference`` is (n_pairs,). NaN where an image is
-    undefined. The orders are shared among threads.
+    For input checked before: ``reference`` is (n_pairs,); pairs where it is NaN are
+    dropped, without the compiled kernel. R2 is NaN where an image is undefined. The
+    orders are shared among threads.
     """
     engine = _engine(engine, similarity, len(reference) * len(sizes) * len(orders))
+    engine = "numpy" if np.isnan(reference).any() else engine
 
     def r2(order):
         return _curve(x, order, reference, sizes, similarity, "nan", engine).r2
@@ -226,43 +211,28 @@ def order_curves(
 def map_in_threads(function: Callable, items: Iterable) -> list:
     """``function`` of every item, in order, in as many threads as there are cores.
 
-    The environment variable HELPERS_THREADS sets another number. Serial in the browser
-    and in threads of this function. Results never depend on the number of threads.
-
-    Raises
-    ------
-    ValueError : HELPERS_THREADS is not a whole number of at least 1.
+    The environment variable HELPERS_THREADS sets another number, 1 or more (ValueError
+    otherwise). Serial in the browser and in threads of this function. Results must not
+    depend on the number of threads.
     """
     items = list(items)
-    n_threads = min(_n_threads(), len(items))
-    if n_threads <= 1 or getattr(_thread, "is_worker", False):
+    n_threads = int(os.environ.get("HELPERS_THREADS") or os.cpu_count() or 1)
+    checks.at_least("HELPERS_THREADS", n_threads, 1)
+    is_serial = sys.platform == "emscripten" or getattr(_thread, "is_worker", False)
+    if is_serial or min(n_threads, len(items)) <= 1:
         return [function(item) for item in items]
-    return list(_pool(_n_threads(), os.getpid()).map(function, items))
+    return list(_pool(n_threads, os.getpid()).map(function, items))
 
 
 # -------------------------------------------------------------------------- internals
 @functools.cache
 def _pool(n_threads: int, process: int) -> ThreadPoolExecutor:
-    """Threads that stay, as starting them takes as long as a curve; a fork has none."""
-    return ThreadPoolExecutor(n_threads, initializer=_mark_worker)
+    """Threads that stay: starting them takes as long as a curve. A fork has none."""
 
+    def mark():
+        _thread.is_worker = True
 
-def _mark_worker() -> None:
-    _thread.is_worker = True
-
-
-def _n_threads() -> int:
-    if sys.platform == "emscripten":  # the browser has no threads
-        return 1
-    setting = os.environ.get("HELPERS_THREADS", "")
-    if not setting:
-        has_affinity = hasattr(os, "sched_getaffinity")
-        return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    if not setting.isdecimal() or int(setting) < 1:
-        raise ValueError(
-            f"HELPERS_THREADS must be a whole number of at least 1; got {setting!r}."
-        )
-    return int(setting)
+    return ThreadPoolExecutor(n_threads, initializer=mark)
 
 
 def _checked(embeddings, order, sizes, similarity, undefined="nan"):
@@ -307,7 +277,7 @@ def _curve(x, order, reference, sizes, similarity, undefined, engine):
     n = len(x)
     if reference.ndim == 1:
         reference = _in_range(reference)
-        mean = float(reference.mean())
+        mean = float(np.nanmean(reference))
     else:
         mean = float((np.square(reference.sum(axis=0)).sum() - n) / (n * (n - 1)))
     if engine == "compiled":
@@ -319,14 +289,14 @@ def _curve(x, order, reference, sizes, similarity, undefined, engine):
     else:
         x = _in_range(x[:, order]) if similarity == "euclidean" else x[:, order]
         parts, n_undefined = _moments(x, sizes, similarity, reference, mean)
-    r2 = _r_squared(_pooled(parts), mean, similarity)
+    r2 = _r_squared(parts, mean, similarity)
     unscored = n_undefined > (0 if undefined == "nan" else n - 3)
     return InsertionCurve(sizes, np.where(unscored, np.nan, r2), n_undefined)
 
 
 def _in_range(values: np.ndarray) -> np.ndarray:
     """``values`` in a unit in which their squares can be represented; R2 has none."""
-    largest = max(values.max(), -values.min())
+    largest = max(np.nanmax(values), -np.nanmin(values))
     return values if 1e-100 < largest < 1e100 or largest == 0 else values / largest
 
 
@@ -363,7 +333,12 @@ def _partial_blocks(x, sizes, similarity, rows: slice) -> Iterator[np.ndarray]:
 
 
 def _correlations(x, starts, sizes, centre: bool, n_rows: int) -> Iterator[np.ndarray]:
-    d = _increments(x[:, : sizes[-1]], centre)
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    d = np.ascontiguousarray((x / np.maximum(largest, _TINY))[:, : sizes[-1]].T)
+    if centre:  # increments whose outer products sum to centred cross-products
+        k = np.arange(1, len(d))[:, None]
+        d[1:] = np.sqrt(k / (k + 1)) * (d[1:] - np.cumsum(d[:-1], axis=0) / k)
+        d[0] = 0
     products, out = np.zeros((n_rows, len(x))), np.empty((n_rows, len(x)))
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = 1 / np.sqrt(np.cumsum(np.add.reduceat(d**2, starts), axis=0))
@@ -373,19 +348,6 @@ def _correlations(x, starts, sizes, centre: bool, n_rows: int) -> Iterator[np.nd
             np.multiply(products, w, out=out)
             out *= w[:n_rows, None]
             yield out
-
-
-def _increments(x: np.ndarray, centre: bool) -> np.ndarray:
-    """Rows (n_features, n_images) whose running outer products, summed, are the centred
-    cross-products of the images' first k features.
-    """
-    largest = np.abs(x).max(axis=1, keepdims=True)
-    x = np.ascontiguousarray((x / np.maximum(largest, np.finfo(np.float64).tiny)).T)
-    if centre:
-        k = np.arange(1, len(x))[:, None]
-        x[1:] = np.sqrt(k / (k + 1)) * (x[1:] - np.cumsum(x[:-1], axis=0) / k)
-        x[0] = 0
-    return x
 
 
 def _moments(x, sizes, similarity, reference, mean) -> tuple[np.ndarray, np.ndarray]:
@@ -399,6 +361,7 @@ def _moments(x, sizes, similarity, reference, mean) -> tuple[np.ndarray, np.ndar
         if reference.ndim == 1:
             n_before = start * (2 * n - start - 1) // 2
             y = reference[n_before : n_before + len(i)]
+            i, j, y = (part[np.isfinite(y)] for part in (i, j, y))
         else:
             y = (reference[rows] @ reference[start:].T)[i, j]
         out, y, pairs = np.zeros((len(sizes), 6)), y - mean, i * (n - start) + j
@@ -423,26 +386,22 @@ def _moments_of(values: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([len(x), mean, target_mean, x @ x, y @ y, x @ y])
 
 
-def _pooled(parts: np.ndarray) -> np.ndarray:
-    """(6, n_sizes) moments of all pairs from those of disjoint groups of them."""
+def _r_squared(parts: np.ndarray, mean: float, similarity: str) -> np.ndarray:
+    """Squared correlation (n_sizes,) from moments (n_parts, 6, n_sizes) of the parts.
+
+    ``mean`` was taken off the reference. NaN where a side varies by no more than
+    rounding does, for a correlation that of sums of products of rows of length 1.
+    """
     n, x, y, xx, yy, xy = np.moveaxis(parts, 1, 0)
     total = n.sum(axis=0)
     share = n / np.maximum(total, 1)
     x_mean, y_mean = (share * x).sum(axis=0), (share * y).sum(axis=0)
     x, y = x - x_mean, y - y_mean
-    sums = (xx + n * x * x, yy + n * y * y, xy + n * x * y)
-    return np.stack([total, x_mean, y_mean, *(part.sum(axis=0) for part in sums)])
-
-
-def _r_squared(moments: np.ndarray, mean: float, similarity: str) -> np.ndarray:
-    """Squared correlation; NaN where a side varies by no more than rounding does.
-
-    ``mean`` was taken off the reference. Rounding of a correlation or cosine is that of
-    sums of products of rows of length 1, also where it is near 0.
-    """
-    n, x_mean, y_mean, xx, yy, xy = moments
+    xx, yy, xy = (
+        s.sum(axis=0) for s in (xx + n * x * x, yy + n * y * y, xy + n * x * y)
+    )
     noise, unit = (64 * _EPS) ** 2, 0 if similarity == "euclidean" else 1
-    flat = xx <= noise * (xx + n * (x_mean**2 + unit))
-    flat |= yy <= noise * (yy + n * (y_mean + mean) ** 2)
+    flat = xx <= noise * (xx + total * (x_mean**2 + unit))
+    flat |= yy <= noise * (yy + total * (y_mean + mean) ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(flat, np.nan, np.minimum(xy / xx * (xy / yy), 1))
