@@ -83,7 +83,7 @@ def compute(
 
 def class_means(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean embedding of each class, in ascending order of ``labels`` (n_images,)."""
-    x, classes = embeddings, np.unique(labels)
+    x, classes = embeddings.astype(np.float64), np.unique(labels)
     return np.stack([x[labels == label].mean(axis=0) for label in classes])
 
 
