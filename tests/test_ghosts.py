@@ -64,7 +64,7 @@ def test_overlap_is_nan_where_no_set_has_a_ghost(rng):
 
 @pytest.mark.parametrize("mask", [np.ones(3, bool), np.zeros(12, bool), np.ones(12)])
 def test_masks_that_give_no_set_are_refused(mask, sparse, rng):
-    with pytest.raises(ValueError, match=r"set 'a' must be \(12,\) bool"):
+    with pytest.raises(ValueError, match=r"sets must be \(12,\) bool"):
         ghosts.ghost_counts(sparse, {"a": mask}, rng)
 
 
@@ -177,7 +177,7 @@ def test_top_images_are_the_highest_ties_keep_their_order_undefined_are_left_out
     scores = np.array([[1.0, 0, np.nan], [3, 0, 1], [2, 5, 2], [3, 0, 3]])
     assert ghosts.top_images(scores, 3).tolist() == [[1, 3, 2], [2, 0, 1]]
     for n in (0, 5):
-        with pytest.raises(ValueError, match="at the top"):
+        with pytest.raises(ValueError, match=r"1\.\.n_images"):
             ghosts.top_images(scores, n)
 
 

@@ -72,8 +72,8 @@ def test_interval_covers_the_true_area_about_as_often_as_it_says(rng):
     for _ in range(150):
         wanted = rng.uniform(size=80) < 0.5
         query = negative_query({"a": rng.normal(size=80) + wanted}, wanted, rng, 150)
-        _, low, high = query.finding("area", "a")
-        inside.append(low <= true <= high)
+        area = query.measures.loc[("area", "a")]
+        inside.append(area["low"] <= true <= area["high"])
     assert 0.86 < np.mean(inside) <= 1
 
 
@@ -138,8 +138,8 @@ def test_undefined_scores_come_last_and_without_any_there_are_no_measures(rng):
     assert query.curves.xs("none", level="ranking").isna().all(axis=None)
     assert np.isnan(retrieval.roc_area(rankings["none"], wanted))
     ties = {"a": np.where(np.arange(20) < 4, 1.0, np.nan)}
-    area = negative_query(ties, np.arange(20) % 2 == 0, rng, 20).finding("area", "a")[0]
-    assert area == 0.5
+    query = negative_query(ties, np.arange(20) % 2 == 0, rng, 20)
+    assert query.measures.loc[("area", "a"), "value"] == 0.5
 
 
 @pytest.mark.parametrize("wanted", [np.array([0, 1, 1]), np.array([True, False])])

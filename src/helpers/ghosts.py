@@ -1,8 +1,8 @@
 """Ghost features of a category, and what other images do on them.
 
 A ghost of a set of images is zero for every one of them (`sparsity.ghost_features`).
-Truong, Bavaresco & Hasson (2023, Fig. 2) pass other images, a corpus, through the
-network and look at those that score highest on principal components of the ghosts.
+Truong, Bavaresco & Hasson (2023, Fig. 2) look at those images of another corpus that
+score highest on principal components of its activations on the ghosts.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import pandas as pd
 from scipy import linalg, optimize, sparse, stats
 
 from helpers import checks, significance
-from helpers.retrieval import negative_query as negative_query  # belongs here too
+from helpers.retrieval import class_ghosts, negative_query  # noqa: F401 - are ghosts'
 
 CIFAR10_OWN = {
     "animals": ("bird", "cat", "deer", "dog", "frog", "horse"),
     "artificial things": ("airplane", "automobile", "ship", "truck"),
 }
-"""The classes of CIFAR-10 that belong to kinds of the 92 objects (`kinds92`)."""
+"""The classes of CIFAR-10 that belong to kinds of the 92 objects."""
 
 
 def kinds92(objects) -> dict[str, np.ndarray]:
@@ -58,38 +58,29 @@ def ghost_counts(
     """Ghosts of several sets of images, and of random sets from among all images.
 
     ``embeddings`` is (n_images, n_features) post-ReLU, ``sets`` has masks (n_images,)
-    bool by name; random sets, drawn by ``rng``, have their sizes and overlaps. The mean
-    needs no draws: a feature that is zero for z of N images is a ghost of n random ones
-    with probability C(z, n) / C(N, n). Raises ValueError for bad embeddings, a mask of
-    another shape or type, or an empty set.
+    bool by name; random sets have their sizes and overlaps. The mean needs no draws: a
+    feature that is zero for z of N images is a ghost of n random ones with probability
+    C(z, n) / C(N, n). Raises ValueError for bad embeddings, masks, or empty sets.
     """
     x = checks.embeddings(embeddings, post_relu=True)
-    for name, mask in sets.items():
-        if np.shape(mask) != x.shape[:1] or mask.dtype != bool or not mask.any():
-            got = f"{mask.dtype}, shape {mask.shape}, {mask.sum()} images"
-            raise ValueError(
-                f"set {name!r} must be ({len(x)},) bool, some true: {got}."
-            )
-    members, fires = np.stack(list(sets.values())), sparse.csr_array((x != 0).T * 1.0)
+    members = np.array(list(sets.values()))
+    masks = members.dtype == bool and members.shape[1:] == x.shape[:1]
+    if not masks or not members.any(axis=1).all():
+        got = f"{members.dtype}, shape {members.shape}"
+        raise ValueError(f"sets must be ({len(x)},) bool each, none empty; got {got}.")
+    fires = sparse.csr_array((x != 0).T.astype(float))
     count, overlap = _count(fires, members)
-    draws = [
-        _count(fires, members[:, rng.permutation(len(x))]) for _ in range(n_random)
-    ]
+    orders = [rng.permutation(len(x)) for _ in range(n_random)]
+    draws = [_count(fires, members[:, order]) for order in orders]
     random, chance = map(np.array, zip(*draws, strict=True))
     images, silent = members.sum(axis=1), (x == 0).sum(axis=0)
-    probabilities = [stats.hypergeom.pmf(n, len(x), silent, n) for n in images]
-    low, high = np.quantile(random, [0.025, 0.975], axis=0)
-    table = {
-        "images": images,
-        "ghosts": count,
-        "expected": np.sum(probabilities, axis=1),
-        "low": low,
-        "high": high,
-        "p": (1 + (random >= count).sum(axis=0)) / (1 + n_random),
-    }
+    chances = [stats.hypergeom.pmf(n, len(x), silent, n).sum() for n in images]
+    columns = {"images": images, "ghosts": count, "expected": chances}
+    table = pd.DataFrame(columns, pd.Index(list(sets), name="set"))
+    table["low"], table["high"] = np.quantile(random, [0.025, 0.975], axis=0)
+    table["p"] = (1 + (random >= count).sum(axis=0)) / (1 + n_random)
     pairs = pd.MultiIndex.from_product([tuple(sets)] * 2, names=["set", "other"])
     overlap = {"overlap": overlap.ravel(), "chance": chance.mean(axis=0).ravel()}
-    table = pd.DataFrame(table, pd.Index(list(sets), name="set"))
     return GhostCounts(table, pd.DataFrame(overlap, pairs))
 
 
@@ -147,8 +138,8 @@ def component_stability(
     (largest sum of absolute cosines). Arguments and errors as `ghost_scores`; at least
     four images. By measure and component (from 1), mean ± SD over splits: value, low,
     high. Measures: "variance explained" in the whole corpus; "agreement of halves",
-    absolute cosine of loadings; "features shuffled", the same after shuffling each
-    feature over images; "common subspace", squared cosine of principal angles.
+    absolute cosine of loadings; "features shuffled", the same after shuffling features
+    over images; "common subspace", squared cosine of principal angles.
     """
     x = _corpus(corpus_ghosts, n_components, min_images=4)
     shuffled = rng.permuted(x, axis=0)
@@ -160,12 +151,13 @@ def component_stability(
         "features shuffled": _agreement(shuffled, splits, n_components)[0],
         "common subspace": angles**2,
     }
-    tables = {name: pd.DataFrame(values) for name, values in measures.items()}
-    mean = pd.concat({name: table.mean() for name, table in tables.items()})
-    sd = pd.concat({name: table.std() for name, table in tables.items()})
-    table = pd.DataFrame({"value": mean, "low": mean - sd, "high": mean + sd})
-    table = table.rename(lambda component: component + 1, level=1)
-    return table.rename_axis(["measure", "component"])
+    parts = {
+        name: pd.DataFrame(x).agg(["mean", "std"]).T for name, x in measures.items()
+    }
+    parts = pd.concat(parts, names=["measure", "component"])
+    parts = parts.rename(lambda number: number + 1, level="component")
+    mean, sd = parts["mean"], parts["std"]
+    return pd.DataFrame({"value": mean, "low": mean - sd, "high": mean + sd})
 
 
 def _agreement(x: np.ndarray, splits: list, n_components: int) -> np.ndarray:
@@ -183,8 +175,8 @@ def _agreement(x: np.ndarray, splits: list, n_components: int) -> np.ndarray:
 
 def _matched(whole: np.ndarray, half: np.ndarray) -> np.ndarray:
     """Loadings of a half, each in the place of its match in the whole, NaN if none."""
-    matched = np.full_like(whole, np.nan)
     rows, columns = optimize.linear_sum_assignment(-np.abs(whole @ half.T))
+    matched = np.full_like(whole, np.nan)
     matched[rows] = half[columns]
     return matched
 
@@ -233,10 +225,8 @@ def top_images(scores: np.ndarray, n: int) -> np.ndarray:
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2 or not 1 <= n <= len(scores):
-        raise ValueError(
-            "scores must be (n_images, n_components) with 1..n_images at the top; "
-            f"got shape {scores.shape} and {n} at the top."
-        )
+        got = f"shape {scores.shape}, n {n}"
+        raise ValueError(f"scores must be 2-D and n in 1..n_images; got {got}.")
     defined = scores[:, ~np.isnan(scores).any(axis=0)]
     return np.argsort(-defined, axis=0, kind="stable")[:n].T
 
@@ -257,38 +247,36 @@ def label_enrichment(
     names, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     count = np.full((scores.shape[1], len(names)), np.nan)
     defined = np.flatnonzero(~np.isnan(scores).any(axis=0))
-    for row, images in zip(defined, top_images(scores, n_top), strict=True):
-        count[row] = np.bincount(codes[images], minlength=len(names))
+    for component, images in zip(defined, top_images(scores, n_top), strict=True):
+        count[component] = np.bincount(codes[images], minlength=len(names))
     p = stats.hypergeom.sf(count - 1, len(scores), sizes, n_top)
-    expected = np.broadcast_to(n_top * sizes / len(scores), count.shape)
-    columns = {"count": count, "expected": expected, "p": p}
-    columns["adjusted_p"] = significance.holm(p)
-    components = range(1, len(count) + 1)
-    rows = pd.MultiIndex.from_product([components, names], names=["component", "label"])
-    return pd.DataFrame({name: x.ravel() for name, x in columns.items()}, rows)
+    rows = [range(1, len(count) + 1), names]
+    rows = pd.MultiIndex.from_product(rows, names=["component", "label"])
+    table = pd.DataFrame({"count": count.ravel(), "p": p.ravel()}, rows)
+    table.insert(1, "expected", np.tile(n_top * sizes / len(scores), len(count)))
+    return table.assign(adjusted_p=significance.holm(p).ravel())
 
 
 def n_labelled(enrichment: pd.DataFrame) -> int:
     """Components with an over-represented label (Holm, 5 %)."""
-    over = (enrichment["adjusted_p"] < 0.05).groupby("component").any()
-    return int(over.sum())
+    return int((enrichment["adjusted_p"] < 0.05).groupby("component").any().sum())
 
 
 def relative_share(top: np.ndarray, in_category: np.ndarray) -> tuple[float, ...]:
     """Share of a category among images over its share of all, and its 95 % interval.
 
-    ``top`` holds positions in ``in_category`` (n_images,) bool, in any shape. The
-    interval (Clopper-Pearson) takes different images as independent draws; one that is
-    repeated counts once. NaN for a category without images.
+    ``top`` holds positions in ``in_category`` (n_images,) bool. The interval
+    (Clopper-Pearson) takes different images as independent draws, repeated ones once.
+    NaN for a category without images.
     """
     in_category, n = np.asarray(in_category, dtype=bool), len(np.unique(top))
-    if not (share := in_category.mean()):
+    share, at_the_top = in_category.mean(), in_category[top].mean()
+    if not share:
         return np.nan, np.nan, np.nan
-    found = in_category[top].mean()
-    count = found * n
+    count = at_the_top * n
     low = stats.beta.ppf(0.025, count, n - count + 1) if count > 0 else 0.0
     high = stats.beta.isf(0.025, count + 1, n - count) if count < n else 1.0
-    return tuple(float(value / share) for value in (found, low, high))
+    return tuple(float(value / share) for value in (at_the_top, low, high))
 
 
 def controls(
@@ -300,18 +288,15 @@ def controls(
 ) -> pd.DataFrame:
     """Top images of components of ghosts, against those of as many random features.
 
-    Arguments as of `label_enrichment` and `relative_share`. ``random`` holds both
-    measures, the number of "labelled components" and the relative share of the
-    "category at the top", of draws of random features, (n_draws,) each. By measure and
-    features ("ghosts", "random"): value, low, high. Of random features these are the
-    mean and where 95 % of the draws lie.
+    Arguments as of `label_enrichment` and `relative_share`. ``random`` has, of draws of
+    random features, both measures: the number of "labelled components" and the relative
+    share of the "category at the top", (n_draws,) each. By measure and features
+    ("ghosts", "random"): value, low, high; of the draws, mean and where 95 % lie.
     """
     top = top_images(scores, n_top)
     labelled = n_labelled(label_enrichment(scores, labels, n_top))
-    rows = {
-        ("labelled components", "ghosts"): (labelled, labelled, labelled),
-        ("category at the top", "ghosts"): relative_share(top, in_category),
-    }
+    rows = {("labelled components", "ghosts"): (labelled, labelled, labelled)}
+    rows["category at the top", "ghosts"] = relative_share(top, in_category)
     for measure, draws in random.items():
         rows[measure, "random"] = (np.mean(draws), *np.quantile(draws, [0.025, 0.975]))
     table = pd.DataFrame(rows, index=["value", "low", "high"]).T
@@ -321,10 +306,7 @@ def controls(
 # ------------------------------------------------------------------- record and tables
 @dataclass(frozen=True, eq=False)
 class GhostRecord:
-    """Sets of images probed with a corpus that cannot be redistributed.
-
-    Frames of several sets; the first level of their index is the set.
-    """
+    """Sets of images probed with a corpus that cannot be redistributed, by set."""
 
     counts: pd.DataFrame  # as `GhostCounts.table`, with dead ghosts and corpus images
     overlap: pd.DataFrame  # as `GhostCounts.overlap`
@@ -332,8 +314,8 @@ class GhostRecord:
     labels: pd.DataFrame  # as `label_enrichment`
     top: pd.DataFrame  # by component and rank, the label of each of the top images
     controls: pd.DataFrame  # as `controls`
-    measures: pd.DataFrame  # as `retrieval.NegativeQuery`
-    curves: pd.DataFrame  # as `retrieval.NegativeQuery`
+    measures: pd.DataFrame  # this and curves as `retrieval.NegativeQuery`
+    curves: pd.DataFrame
 
 
 def load(arrays: Mapping[str, np.ndarray]) -> GhostRecord:
@@ -355,16 +337,14 @@ def overlap_square(overlap: pd.DataFrame) -> pd.DataFrame:
 
 
 def label_table(record: GhostRecord, n_components: int = 6) -> pd.DataFrame:
-    """Over-represented labels (Holm, 5 %) and first labels of each set's components.
-
-    Behind a label, how many of the top images have it and how many would by chance.
+    """Over-represented labels of each set's components (with the number of top images
+    that have them, and by chance), and the labels of the first top images.
     """
     over = record.labels[record.labels["adjusted_p"] < 0.05].sort_values("adjusted_p")
     shown = "{0.label} ({0.count:.0f}, {0.expected:.1f})".format
     over["text"] = [shown(row) for row in over.reset_index("label").itertuples()]
-    levels = ["set", "component"]
-    table = record.top.groupby(levels)["label"].unique().str[:5].str.join(", ")
-    table = table.rename("highest images").to_frame()
-    table.insert(0, "over-represented", over.groupby(levels)["text"].agg(", ".join))
-    first = table.index.get_level_values("component") <= n_components
-    return table[first].fillna("none").rename_axis(["set", "PC"])
+    over = over.groupby(["set", "component"])["text"].agg(", ".join)
+    top = record.top.query("component <= @n_components").groupby(["set", "component"])
+    table = top["label"].unique().str[:5].str.join(", ").to_frame("highest images")
+    table.insert(0, "over-represented", over.reindex(table.index, fill_value="none"))
+    return table.rename_axis(["set", "PC"])

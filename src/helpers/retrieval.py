@@ -43,14 +43,12 @@ class NegativeQuery:
     ``low`` and ``high`` enclose 95 % of bootstrap resamples of the images.
     """
 
-    # a row per measure of `MEASURES` and ranking: value, low, high, chance (of a random
-    # order; NaN for the gain) and p (two-sided, that there is no gain; else NaN)
+    # by measure of `MEASURES` and ranking: value, low, high, chance (of a random order;
+    # NaN for the gain) and p (two-sided, that there is no gain; else NaN)
     measures: pd.DataFrame
-    curves: pd.DataFrame  # a row per curve of `CURVES`, ranking, x: value, low, high
-
-    def finding(self, measure: str, ranking: str) -> tuple[float, float, float]:
-        """Value of a measure of `MEASURES` and the ends of its interval."""
-        return tuple(self.measures.loc[(measure, ranking), ["value", "low", "high"]])
+    curves: (
+        pd.DataFrame
+    )  # by curve of `CURVES`, ranking and x of `GRID`: value, low, high
 
 
 def query_scores(
@@ -161,13 +159,6 @@ def _summary(values: np.ndarray, **levels) -> pd.DataFrame:
     return pd.DataFrame(columns, rows, ["value", "low", "high"])
 
 
-def in_words(table: pd.DataFrame, form: str) -> pd.Series:
-    """Values with their intervals, columns value, low, high: "5.4 (2.0 to 8.0)"."""
-    shown = table[["value", "low", "high"]].map(f"{{:{form}}}".format)
-    interval = " (" + shown["low"] + " to " + shown["high"] + ")"
-    return shown["value"] + interval.where(table["low"] < table["high"], "")
-
-
 def roc_area(scores: np.ndarray, wanted: np.ndarray) -> float:
     """Area under the ROC curve: chance that a wanted image scores above another one.
 
@@ -228,6 +219,13 @@ def _from_counts(hits: np.ndarray, alarms: np.ndarray) -> tuple[np.ndarray, ...]
     )
 
 
+def in_words(table: pd.DataFrame, form: str) -> pd.Series:
+    """Values with their intervals, columns value, low, high: "5.4 (2.0 to 8.0)"."""
+    shown = table[["value", "low", "high"]].map(f"{{:{form}}}".format)
+    interval = " (" + shown["low"] + " to " + shown["high"] + ")"
+    return shown["value"] + interval.where(table["low"] < table["high"], "")
+
+
 # ---------------------------------------------------------------- classes of a network
 @dataclass(frozen=True, eq=False)
 class ClassGhosts:
@@ -276,6 +274,7 @@ def _one_model(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of `ClassGhosts.table` for one model, and its responses (C, C)."""
     silent = (x == 0).sum(axis=0)
+    n_dead = np.count_nonzero(silent == len(x))
     probe, probed = x[~defines], labels[~defines]
     sums = pd.DataFrame(probe).groupby(probed).sum()
     activity = sums.sum(axis=1).replace(0, np.nan)
@@ -285,13 +284,8 @@ def _one_model(
         ghosts = sparsity.ghost_features(members)
         response[name] = sums[ghosts].sum(axis=1, min_count=1) / activity
         n = len(members)
-        chance = stats.hypergeom.pmf(n, len(x), silent, n).sum()
-        counts = {
-            "count": len(ghosts),
-            "expected": chance,
-            "dead": sum(silent == len(x)),
-        }
-        scores = query_scores(members, probe, rng)
-        areas = {k: roc_area(s, probed != name) for k, s in scores.items()}
-        rows[name] = counts | areas
+        expected = stats.hypergeom.pmf(n, len(x), silent, n).sum()
+        rows[name] = {"count": len(ghosts), "expected": expected, "dead": n_dead}
+        for ranking, scores in query_scores(members, probe, rng).items():
+            rows[name][ranking] = roc_area(scores, probed != name)
     return pd.DataFrame(rows).T.rename_axis("class"), pd.DataFrame(response).T
