@@ -104,11 +104,9 @@ def random_feature_reference(
 def record_cifar10(lpips_weights: Path, command: str) -> None:
     """Write ``data/ghosts_cifar10.npz``."""
     torch.set_num_threads(1)  # the same bits every time
-    model, sample = objects92.read_vgg16(lpips_weights), data.load_sample("cifar10")
-    preprocessing = objects92.PREPROCESSING
-    corpus = extraction.embed(
-        model, extraction.POOL5["vgg16"], sample.x_test, preprocessing=preprocessing
-    )
+    model, node = objects92.read_vgg16(lpips_weights), extraction.POOL5["vgg16"]
+    sample, preprocessing = data.load_sample("cifar10"), objects92.PREPROCESSING
+    corpus = extraction.embed(model, node, sample.x_test, preprocessing=preprocessing)
     objects, rng = data.load_objects92(), np.random.default_rng(SEED)
     sets = {k: objects.embeddings[kind] for k, kind in ghosts.kinds92(objects).items()}
     silent = {kind: sparsity.ghost_features(x) for kind, x in sets.items()}
@@ -117,16 +115,15 @@ def record_cifar10(lpips_weights: Path, command: str) -> None:
     scores = [[s[name] for name in retrieval.RANKINGS[:-1]] for s in scores]
     shown = data.stratified(sample.y_test, PER_CLASS, rng)
     classes = np.array(sample.classes)[sample.y_test[shown]]
-    random = []
-    for kind, found in silent.items():
-        member = np.isin(classes, ghosts.CIFAR10_OWN.get(kind, ()))
-        random.append(
-            random_feature_reference(
-                corpus[shown], len(found), classes, member, rng, N_DRAWS // 5
-            )
+    draws = []
+    for kind, features_of_kind in silent.items():
+        member, n = np.isin(classes, ghosts.CIFAR10_OWN.get(kind, ())), N_DRAWS // 5
+        count = len(features_of_kind)
+        draws.append(
+            random_feature_reference(corpus[shown], count, classes, member, rng, n)
         )
-    labelled = [draws["labelled components"] for draws in random]
-    shares = [draws["category at the top"] for draws in random]
+    labelled = [draw["labelled components"] for draw in draws]
+    shares = [draw["category at the top"] for draw in draws]
     exact = corpus[np.ix_(shown, features)]
     bits, values = manifest.pack_sparse(rounded(exact))
     large = exact > 1e-3
@@ -150,18 +147,10 @@ def record_cifar10(lpips_weights: Path, command: str) -> None:
         command,
         seed=str(SEED),
         inputs=f"sha256 of all activations: {data.sha256(corpus)[:12]}",
-        preprocessing="as objects92_vgg16_pool5.npz: torchvision Resize(224), bilinear "
-        "with antialiasing, no crop",
         selection=f"ghosts of at least one kind of the 92 objects, {len(features)} "
         f"features, for {len(shown)} of the images drawn by class; scores for all",
         rounding="non-zero values to 5 significant bits, relative change at most "
         f"{change:.1e} above 1e-3; the pattern of zeros is exact",
-        layout="nonzero: bits of x.T != 0 (numpy.packbits) and values: x.T where not "
-        "zero, of x (images, features): images: positions in the shipped test images; "
-        "features: positions in the layer; fires: bits, which of all features fire for "
-        "any of the 2000; scores (kinds, rankings, 2000) of "
-        "helpers.retrieval.query_scores; random_meaningful, random_foreign (kinds, "
-        "draws) of pipeline.ghosts.random_feature_reference",
     )
 
 
@@ -194,7 +183,6 @@ def record_imagenet(peterson: Path, images: Path, wordnet: Path, command: str) -
         command,
         seed=str(SEED),
         inputs=f"sha256 of activations: {hashes}",
-        layout="frame/column of helpers.ghosts.GhostRecord",
     )
 
 
@@ -224,14 +212,14 @@ def record(
         )
         rankings = retrieval.query_scores(x, corpus, rng)
         query = retrieval.negative_query(rankings, ~member, rng, N_RESAMPLES)
-        top = names[labels[ghosts.top_images(scores, N_TOP)]]
+        top = pd.DataFrame(names[labels[ghosts.top_images(scores, N_TOP)]])
+        top = top.rename(lambda i: i + 1).rename(columns=lambda i: i + 1)
         fires = corpus.any(axis=0) | pool[owner != name].any(axis=0)
         dead[name] = int((~fires[silent]).sum())
         found["components"][name] = stability
         found["labels"][name] = ghosts.label_enrichment(scores, groups, N_TOP)
-        ranks = pd.DataFrame(top).rename_axis("component").rename_axis(columns="rank")
-        ranks = ranks.rename(lambda i: i + 1).rename(columns=lambda i: i + 1)
-        found["top"][name] = ranks.stack().to_frame("label")
+        top = top.rename_axis(index="component", columns="rank")
+        found["top"][name] = top.stack().to_frame("label")
         found["controls"][name] = ghosts.controls(
             scores, groups, member, reference, N_TOP
         )
