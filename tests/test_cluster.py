@@ -1,4 +1,4 @@
-"""Work on real worker processes: the same bits whatever happens to them, and nothing finished is done again."""
+"""Work on real worker processes: the same bits, and nothing finished is done again."""
 
 import errno
 import os
@@ -11,48 +11,40 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from pipeline import cluster
-from helpers import datasets, inference
+from helpers import data
+from pipeline import cluster, manifest
 from pipeline.cluster import Store, Unfinished, Unit, connect, run, units
 
 
-def draw(seed, block, journal="", free=0):
-    """Random numbers of one block. Notes in ``journal`` that it begins; after the first ``free`` ones wait for "go"."""
-    if journal:
-        note(journal, "begins", block)
-        if len(noted(journal, "begins")) > free:
-            note(journal, "waits", block)
-            wait_for((Path(journal) / "go").exists)
-    return {"x": cluster.generator(seed, "draw", block).normal(size=5)}
+def draw(seed, block):
+    """Random numbers of one block."""
+    return {"x": np.random.default_rng([seed, block]).normal(size=5)}
 
 
-def note(journal, what, block):
-    (Path(journal) / f"{what}-{block}-{os.getpid()}-{time.time_ns()}").touch()
+def draw_and_wait(seed, block, journal):
+    """`draw`; from the fifth unit that begins on, wait for the file "go"."""
+    folder = Path(journal)
+    (folder / f"begins-{block}-{os.getpid()}-{time.time_ns()}").touch()
+    if len(list(folder.glob("begins-*"))) > 4:
+        (folder / f"waits-{block}-{os.getpid()}-{time.time_ns()}").touch()
+        wait_for((folder / "go").exists)
+    return draw(seed, block)
 
 
-def noted(journal, what):
+def notes(journal, what):
     """Block, process and time of every note of ``what``."""
-    return [tuple(int(part) for part in path.name.split("-")[1:]) for path in Path(journal).glob(f"{what}-*")]
+    names = [path.name.split("-")[1:] for path in Path(journal).glob(f"{what}-*")]
+    return [tuple(map(int, name)) for name in names]
 
 
 def wait_for(condition, seconds=60):
-    """Return once ``condition`` holds; fail when it does not for long."""
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "it never came to that"
+        assert time.monotonic() < until, "waited in vain"
         time.sleep(0.01)
 
 
-def die_once(block, folder):
-    """End the own process, without warning, the first time."""
-    if block == 3 and not (Path(folder) / "died").exists():
-        (Path(folder) / "died").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"block": np.array(block)}
-
-
-def die_always(block):
-    """End the own process, every time."""
+def die(block):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -68,309 +60,228 @@ def blocks(function, n=6, **shared):
 
 
 def same(a, b):
-    return all(
-        x.keys() == y.keys() and all(np.array_equal(x[k], y[k], equal_nan=True) for k in x)
-        for x, y in zip(a.results, b.results, strict=True)
-    )
+    np.testing.assert_equal(a.results, b.results)
+    return True
 
 
-# --------------------------------------------------------------------------------------------------------- units, store
-def test_key_depends_on_function_and_arguments_and_on_nothing_else():
+# --------------------------------------------------------------------- units, store
+def test_keys_tell_functions_arguments_and_states_apart(monkeypatch):
     unit = Unit(draw, {"seed": 1, "block": 2})
     assert unit.key == Unit(draw, {"block": 2, "seed": 1}).key
-    others = [
-        Unit(draw, {"seed": 2, "block": 1}), Unit(fail, {"seed": 1, "block": 2}), Unit(draw, {"seed": 1, "block": "2"}),
-        Unit(draw, {"seed": 1, "block": 2.0}), Unit(draw, {"seed": 1, "block": (2,)}),
-        Unit(draw, {"seed": 1, "block": np.array([2])}), Unit(draw, {"seed": 1, "block": np.array([2], np.int8)}),
-    ]  # fmt: skip
-    assert len({other.key for other in [unit, *others]}) == len(others) + 1
+    values = [1, "2", 2.0, (2,), np.array([2]), np.array([2], np.int8)]
+    others = [Unit(draw, {"seed": 1, "block": value}) for value in values]
+    others += [Unit(fail, {"seed": 1, "block": 2}), Unit(draw, {"seed": 2, "block": 2})]
+    keys = {other.key for other in (unit, *others)}
+    assert len(keys) == len(others) + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "state_of", lambda file: "another state")
+        assert unit.key not in keys
 
 
-def test_key_depends_on_the_code(monkeypatch):
+def test_the_state_of_units_is_that_of_the_project_and_their_own_file(monkeypatch):
+    state = cluster.state_of.__wrapped__
+    before = state(__file__)
+    assert before != state(cluster.__file__)
+    monkeypatch.setattr(data, "state", lambda: "another state")
+    assert before != state(__file__)
+
+
+def test_a_worker_in_another_state_computes_nothing(monkeypatch):
     unit = Unit(draw, {"seed": 1, "block": 2})
-    before = unit.key
-    monkeypatch.setattr(cluster, "_code", lambda file: "changed")
-    assert unit.key != before
+    key = unit.key
+    assert unit.compute(key).keys() == {"x"}
+    monkeypatch.setattr(cluster, "state_of", lambda file: "another state")
+    with pytest.raises(RuntimeError, match="other versions of code"):
+        unit.compute(key)
 
 
-def test_key_depends_on_the_shipped_data_and_on_files_that_arguments_name(tmp_path, monkeypatch):
-    named = tmp_path / "weights.pth"
-    named.write_bytes(b"one")
-    keys = [Unit(draw, {"weights": str(named)}).key]
-    named.write_bytes(b"two")
-    keys.append(Unit(draw, {"weights": str(named)}).key)
-    monkeypatch.setattr(datasets, "data_folder", lambda: tmp_path)
-    cluster._code.cache_clear()
-    (tmp_path / "manifest.json").write_text("[]")
-    keys.append(Unit(draw, {"weights": str(named)}).key)
-    cluster._code.cache_clear()
-    assert len(set(keys)) == 3
-
-
-def test_what_cannot_be_told_apart_is_refused():
-    with pytest.raises(ValueError, match="argument block must be a number.*list"):
-        _ = Unit(draw, {"block": [1]}).key
-
-
-def test_generators_of_units_are_reproducible_and_differ():
-    first, again, other, elsewhere = (
-        cluster.generator(*where).normal(size=4) for where in ((1, "a", 0), (1, "a", 0), (1, "a", 1), (2, "a", 0))
-    )
-    assert np.array_equal(first, again)
-    assert not np.isin(first, np.concatenate([other, elsewhere])).any()
-
-
-def test_store_gives_back_what_it_was_given_and_notices_damage(tmp_path):
-    store, result = Store(tmp_path), {"a": np.arange(6.0).reshape(2, 3), "b": np.array(np.nan)}
-    assert store.read("ab" * 32) is None
-    store.write("ab" * 32, result)
-    found = store.read("ab" * 32)
-    assert all(np.array_equal(found[k], result[k], equal_nan=True) for k in result)
-    path = store.path("ab" * 32)
-    content = path.read_bytes()
+def test_the_store_gives_back_what_it_was_given_and_notices_damage(tmp_path):
+    store, key = Store(tmp_path), "ab" * 16
+    result = {"a": np.arange(6.0).reshape(2, 3), "b": np.array(np.nan)}
+    assert store.read(key) is None
+    store.write(key, result)
+    np.testing.assert_equal(store.read(key), result)
+    content = store.path(key).read_bytes()
     for damaged in (content[:-20], content[:100] + b"\0\1" + content[102:], b""):
-        path.write_bytes(damaged)
-        assert store.read("ab" * 32) is None
+        store.path(key).write_bytes(damaged)
+        assert store.read(key) is None
 
 
-def test_damaged_result_is_computed_again(tmp_path):
+def test_only_damaged_or_missing_results_are_computed_and_each_once(tmp_path):
     work, store = blocks(draw, 2, seed=1), Store(tmp_path)
-    first = run(work, store)
+    first = run([*work, *work], store)
+    assert (first.computed, first.reused) == (2, 0)
+    np.testing.assert_array_equal(first.results[0]["x"], first.results[2]["x"])
     store.path(work[1].key).write_bytes(b"x")
     second = run(work, store)
-    assert (second.computed, second.reused) == (1, 1) and same(first, second)
+    assert (second.computed, second.reused) == (1, 1)
+    np.testing.assert_equal(second.results, first.results[:2])
 
 
-def test_a_unit_that_occurs_twice_is_computed_once(tmp_path):
-    result = run([*blocks(draw, 2, seed=1)] * 2, Store(tmp_path))
-    assert result.computed == 2 and np.array_equal(result.results[0]["x"], result.results[2]["x"])
-
-
-# ------------------------------------------------------------------------------------------------------ disk and errors
-def test_full_disk_leaves_no_half_written_result_and_the_run_goes_on_later(tmp_path, monkeypatch):
+# ------------------------------------------------------------------- disk and errors
+def test_a_full_disk_leaves_no_half_written_result_and_a_rerun_continues(
+    tmp_path, monkeypatch
+):
     work, store = blocks(draw, seed=1), Store(tmp_path)
     replace, written = os.replace, []
 
     def full_after_two(source, target):
         if len(written) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written.append(target)
+        written.append(Path(target))
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(datasets.os, "replace", full_after_two)
-        with pytest.raises(Unfinished, match=r"2 of 6 units were computed.*No space left.*start the same run again"):
+        patch.setattr(manifest.os, "replace", full_after_two)
+        with pytest.raises(Unfinished, match=r"2 of 6 units.*No space.*are reused"):
             run(work, store)
-    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(map(Path, written))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(files) == sorted(written)
     later = run(work, store)
     assert (later.computed, later.reused) == (4, 2)
     assert same(later, run(work, Store(tmp_path / "other")))
 
 
-def test_a_failing_unit_is_reported_and_the_finished_ones_stay(tmp_path):
+def test_a_failing_unit_is_reported_and_finished_ones_are_kept(tmp_path):
     with pytest.raises(Unfinished, match="2 of 4 units.*ValueError: no such block"):
         run(blocks(fail, 4), Store(tmp_path))
     assert run(blocks(fail, 2), Store(tmp_path)).reused == 2
 
 
-# --------------------------------------------------------------------------------------------------------- real workers
+# ---------------------------------------------------------------------- real workers
 @pytest.mark.slow
-def test_one_worker_two_workers_and_none_give_the_same_bits(tmp_path):
-    rng = np.random.default_rng(0)
-    x, human = np.maximum(rng.normal(size=(14, 30)), 0), rng.random(91)
-    shared = {"embeddings": x, "order": np.arange(30), "human": human, "sizes": np.array([6, 12, 30]), "seed": 5}
-    work = [
-        *blocks(draw, seed=1), *blocks(cluster.bootstrap_unit, 3, n_resamples=20, **shared),
-        *blocks(cluster.orders_unit, 3, n_orders=20, **shared),
-        *units(cluster.sweep_unit, {"seed": 0}, {"seed": 1}, dataset="mnist", layer="fc2", n_images=60, shares=(0.5,)),
-    ]  # fmt: skip
-    serial = run(work, Store(tmp_path / "serial"))
-    for n_workers in (1, 2):
-        with connect(n_workers=n_workers) as client:
-            assert same(run(work, Store(tmp_path / str(n_workers)), client), serial)
-            assert len(client.scheduler_info()["workers"]) == n_workers
-
-
-@pytest.mark.slow
-def test_a_killed_worker_loses_nothing(tmp_path):
+def test_a_killed_worker_loses_nothing_and_workers_change_no_bit(tmp_path):
     journal = tmp_path / "journal"
     journal.mkdir()
-    work, store = blocks(draw, 10, seed=1, journal=str(journal), free=4), Store(tmp_path / "store")
-    stored, killed = [], []
+    work = blocks(draw_and_wait, 10, seed=1, journal=str(journal))
+    store, crash, stored = Store(tmp_path / "store"), cluster.Crash(after=3), []
 
-    def kill_after_three(client, n_done):
-        if n_done == 3:
-            stored.extend(block for block, unit in enumerate(work) if store.path(unit.key).exists())
-            wait_for(lambda: len(noted(journal, "waits")) == 2)  # both workers are in the middle of a unit
-            killed.extend([cluster.kill_a_worker(client), time.time_ns()])
+    def watch(client, n_computed):
+        if n_computed == crash.after:  # both workers are in the middle of a unit
+            stored.extend(b for b in range(10) if store.path(work[b].key).exists())
+            wait_for(lambda: len(notes(journal, "waits")) == 2)
+        crash(client, n_computed)
+        if crash.ended and not (journal / "go").exists():
+            stored.append(time.time_ns())
             (journal / "go").touch()
 
     with connect(n_workers=2) as client:
-        result = run(work, store, client, watch=kill_after_three)
-    after = [(block, process) for block, process, when in noted(journal, "begins") if when > killed[1]]
-    (lost,) = [block for block, process, _ in noted(journal, "waits") if process == killed[0]]
-    assert lost in [block for block, _ in after], "another worker does what the killed one was at"
-    assert killed[0] not in [process for _, process in after]
-    assert len(stored) == 3 and not set(stored) & {block for block, _ in after}
-    serial = run(blocks(draw, 10, seed=1), Store(tmp_path / "serial"))
-    assert result.computed == 10 and same(result, serial)
+        result = run(work, store, client, watch=watch)
+        assert result.computed == 10
+    *stored, when = stored
+    after = [(b, process) for b, process, t in notes(journal, "begins") if t > when]
+    (lost,) = (b for b, process, _ in notes(journal, "waits") if process in crash.ended)
+    assert lost in dict(after) and not set(crash.ended) & set(dict(after).values())
+    assert len(stored) == 3 and not set(stored) & set(dict(after))
+    assert same(result, run(blocks(draw, 10, seed=1), Store(tmp_path / "serial")))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", [0, 1])
-def test_the_worker_at_work_is_the_one_that_is_killed(which, tmp_path):
-    with connect(n_workers=2) as client:
-        address, process = sorted(client.run(os.getpid).items())[which]
-        unit = client.submit(draw, seed=1, block=0, journal=str(tmp_path), workers=[address], pure=False)
-        wait_for(lambda: noted(tmp_path, "waits"))
-        ended = cluster.kill_a_worker(client)
-        (tmp_path / "go").touch()  # or a unit that goes on would keep this test from ending
-        assert ended == process and not unit.done()
+def test_an_interrupted_run_continues_on_another_scheduler_until_a_unit_kills(tmp_path):
+    import dask
+
+    work, store = blocks(draw, 6, seed=3), Store(tmp_path)
+
+    def stop_after_two(client, n_computed):
+        if n_computed == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(work, store, watch=stop_after_two)
+    patience = {"distributed.scheduler.allowed-failures": 1}
+    with dask.config.set(patience), connect(n_workers=1) as first:
+        with connect(first.scheduler.address) as client:  # by its address
+            later = run(work, store, client)
+        assert (later.computed, later.reused) == (4, 2)
+        assert same(later, run(work, Store(tmp_path / "serial")))
+        with pytest.raises(Unfinished, match="0 of 1 units.*KilledWorker"):
+            run([Unit(die, {"block": 0})], store, first)
+
+
+def test_work_is_cancelled_when_a_run_stops(tmp_path, monkeypatch):
+    cancelled = []
+
+    def workers(client, missing):
+        try:
+            yield next(iter(missing)), {"x": np.zeros(1)}
+        finally:
+            cancelled.append(True)
+
+    def full(client, n_computed):
+        raise OSError("full")
+
+    monkeypatch.setattr(cluster, "_on_workers", workers)
+    with pytest.raises(Unfinished, match="OSError: full"):
+        run(blocks(draw, 2, seed=1), Store(tmp_path), client="any", watch=full)
+    assert cancelled
 
 
 def test_only_a_worker_of_this_machine_is_killed():
     class Elsewhere:
         cluster = "a scheduler's address"
 
-        def run(self, function):
-            raise AssertionError("nobody is asked")
-
     with pytest.raises(ValueError, match="client must be of scheduler 'local'"):
         cluster.kill_a_worker(Elsewhere())
 
 
-def test_a_worker_with_other_code_or_data_computes_nothing(monkeypatch):
-    unit = Unit(draw, {"seed": 1, "block": 2})
-    key = unit.key
-    assert cluster._call_as(key, unit).keys() == {"x"}
-    monkeypatch.setattr(cluster, "_code", lambda file: "another version")
-    with pytest.raises(RuntimeError, match="other versions of code"):
-        cluster._call_as(key, unit)
-
-
-def test_work_is_called_off_when_a_run_stops(tmp_path, monkeypatch):
-    ended = []
-
-    def workers(client, missing):
-        try:
-            yield next(iter(missing)), {"x": np.zeros(1)}
-            raise ValueError("no such block")
-        finally:
-            ended.append(True)
-
-    def watch(client, n_done):
-        raise OSError("full")
-
-    monkeypatch.setattr(cluster, "_on_workers", workers)
-    with pytest.raises(Unfinished) as kept:
-        run(blocks(draw, 2, seed=1), Store(tmp_path), client="any", watch=watch)
-    assert ended and kept
-
-
-@pytest.mark.slow
-def test_a_worker_that_dies_of_a_unit_once_is_replaced_and_one_that_always_does_is_reported(tmp_path):
-    import dask
-
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), connect(n_workers=1) as client:
-        result = run(blocks(die_once, 5, folder=str(tmp_path)), Store(tmp_path), client)
-        assert (tmp_path / "died").exists() and [int(r["block"]) for r in result.results] == list(range(5))
-        with pytest.raises(Unfinished, match="KilledWorker"):
-            run([Unit(die_always, {"block": 0})], Store(tmp_path), client)
-
-
-@pytest.mark.slow
-def test_an_interrupted_run_goes_on_on_another_scheduler(tmp_path):
-    work, store = blocks(draw, 6, seed=3), Store(tmp_path)
-
-    def stop_after_two(client, n_done):
-        if n_done == 2:
-            raise KeyboardInterrupt
-
-    with connect(n_workers=1) as client, pytest.raises(KeyboardInterrupt):
-        run(work, store, client, watch=stop_after_two)
-    with connect(n_workers=1) as first, connect(first.scheduler.address) as client:  # by its address
-        later = run(work, store, client)
-    assert (later.computed, later.reused) == (4, 2) and same(later, run(work, Store(tmp_path / "serial")))
-
-
-@pytest.mark.slow
-def test_bootstrap_blocks_are_a_bootstrap(tmp_path):
-    rng = np.random.default_rng(0)
-    x, human = np.maximum(rng.normal(size=(14, 30)), 0), rng.random(91)
-    shared = {"embeddings": x, "order": np.arange(30), "human": human, "sizes": np.array([6, 30]), "seed": 5}
-    result = run(blocks(cluster.bootstrap_unit, 2, n_resamples=10, **shared), Store(tmp_path))
-    whole = inference.bootstrap_curve(
-        x, np.arange(30), human, np.array([6, 30]), n_resamples=10, rng=cluster.generator(5, "bootstrap", 1)
-    )
-    assert np.array_equal(result.results[1]["resampled"], whole.resampled)
-    assert not np.array_equal(result.results[0]["resampled"], result.results[1]["resampled"])
-
-
-# --------------------------------------------------------------------------------------------------------------- queues
+# ---------------------------------------------------------------------------- queues
 @pytest.mark.parametrize(
-    ("scheduler", "asked"),
+    ("scheduler", "requested"),
     [
-        ("slurm", ["-p gpu", "-A lab", "--mem=8G", "-t 01:30:00", "-n 1", "--cpus-per-task=1"]),
-        ("pbs", ["-q gpu", "-A lab", "-l select=1:ncpus=1:mem=7630MB", "-l walltime=01:30:00"]),
+        ("slurm", "-p gpu; -A lab; --mem=8G; -t 01:30:00; -n 1; --cpus-per-task=1"),
+        ("pbs", "-q gpu; -A lab; -l select=1:ncpus=1:mem=7630MB; -l walltime=01:30:00"),
     ],
-)  # fmt: skip
-def test_job_script_asks_for_what_was_said(scheduler, asked):
+)
+def test_job_scripts_request_what_was_said_with_one_thread(scheduler, requested):
     pytest.importorskip("dask_jobqueue")
-    options = {"queue": "gpu", "account": "lab", "memory": "8GB", "walltime": "01:30:00"}
-    with cluster.queue_cluster(scheduler, **options) as jobs:
+    options = {"queue": "gpu", "account": "lab", "memory": "8GB"}
+    with cluster.queue_cluster(scheduler, **options, walltime="01:30:00") as jobs:
         script = jobs.job_script()
-    assert [line for line in asked if line not in script] == []
+    assert [line for line in requested.split("; ") if line not in script] == []
     assert "--nthreads 1" in script and "--nworkers" not in script
     for name, value in cluster.ONE_THREAD.items():
-        assert script.index(f"export {name}={value}") < script.index("distributed.cli.dask_worker")
+        export = f"export {name}={value}"
+        assert script.index(export) < script.index("distributed.cli.dask_worker")
 
 
-def test_default_job_is_small_and_what_dask_is_configured_for():
+def test_a_job_is_small_by_default_and_follows_the_configuration_of_dask():
     pytest.importorskip("dask_jobqueue")
     import dask
 
-    with dask.config.set({"jobqueue.slurm.walltime": "02:00:00"}), cluster.queue_cluster("slurm") as jobs:
+    walltime = dask.config.set({"jobqueue.slurm.walltime": "02:00:00"})
+    with walltime, cluster.queue_cluster("slurm") as jobs:
         script = jobs.job_script()
     assert "#SBATCH --mem=4G" in script and "#SBATCH -t 02:00:00" in script
 
 
 def test_wrong_schedulers_say_what_is_possible(monkeypatch):
-    with pytest.raises(ValueError, match="scheduler must be 'local', an address.*got 'slrum'"), connect("slrum"):
-        pass
-    with pytest.raises(ValueError, match="n_workers must be at least 1; got 0"), connect(n_workers=0):
-        pass
-    monkeypatch.setattr(cluster, "find_spec", lambda name: None if name == "dask_kubernetes" else True)
-    with pytest.raises(ModuleNotFoundError, match="pip install dask-kubernetes"), connect("kubernetes"):
-        pass
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    for options, error, message in (
+        ({"scheduler": "slrum"}, ValueError, "'local', an address.*got 'slrum'"),
+        ({"n_workers": 0}, ValueError, "n_workers must be at least 1; got 0"),
+        ({"scheduler": "local"}, ModuleNotFoundError, r"rarely-firing-nodes\[cluster"),
+    ):
+        with pytest.raises(error, match=message), connect(**options):
+            pass
 
 
-def test_shards_of_images_are_the_whole(tmp_path, monkeypatch):
+# ------------------------------------------------------------------------- the sweep
+def test_points_of_the_sweep_are_those_of_the_layer_itself(tmp_path):
     pytest.importorskip("torch")
-    monkeypatch.setenv("HELPERS_DATA", str(tmp_path))
-    settings = {
-        "model": "squeezenet1_1",
-        "weights": None,
-        "node": "features.1",
-        "dataset": "cifar10",
-        "resize": 32,
-        "crop": 32,
-    }
-    shards = units(cluster.extract_unit, {"start": 0, "stop": 3}, {"start": 3, "stop": 5}, **settings)
-    parts = [result["features"] for result in run(shards, Store(tmp_path)).results]
-    whole = run(units(cluster.extract_unit, {"start": 0, "stop": 5}, **settings), Store(tmp_path)).results[0][
-        "features"
-    ]
-    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-5, atol=1e-6)
-    assert np.array_equal(np.concatenate(parts) == 0, whole == 0)
+    from helpers import sparsity
+    from pipeline import sweep
 
-
-@pytest.mark.slow
-def test_training_unit_is_the_training(tmp_path):
-    pytest.importorskip("torch")
-    from pipeline import training
-
-    result = run([Unit(cluster.train_unit, {"dataset": "mnist", "seed": 2, "epochs": 1})], Store(tmp_path)).results[0]
-    images = datasets.load_sample("mnist")
-    model = training.train_model("mnist", images.x_train, images.y_train, 2, training.Recipe(epochs=1))
-    for name, value in training.rounded(model.state_dict()).items():
-        assert np.array_equal(result[name], value.numpy())
+    points = [{"layer": layer, "seed": 1} for layer in ("conv2", "fc2")]
+    shared = {"dataset": "cifar10", "n_images": 2000, "proportions": (0.5, 1.0)}
+    work = units(sweep.point, *points, **shared)
+    found = sweep.frame(work, run(work, Store(tmp_path)).results)
+    assert found["nodes"].tolist() == [400, 84]
+    np.testing.assert_allclose(found["r2_100"], 1)
+    assert (found["r2_50"] < 1).all()
+    x = data.load_lenets("cifar10", 2).embeddings[1]  # the same 2000 images
+    poz = sparsity.percentage_of_zeros(x)
+    assert found["above_80"][1] == np.mean(poz > 0.8)
+    assert found["ghosts"][1] == np.sum(poz == 1)
+    means = sweep.means(found)
+    assert means.index.tolist() == [("cifar10", "conv2"), ("cifar10", "fc2")]
+    np.testing.assert_allclose(means["r2_50"], found["r2_50"])

@@ -56,7 +56,7 @@ class Unit:
         So a unit may read shipped data, and no other files.
         """
         name = f"{self.function.__module__}.{self.function.__qualname__}"
-        state = _state(self.function.__code__.co_filename)
+        state = state_of(self.function.__code__.co_filename)
         return joblib.hash((name, state, dict(self.arguments)))
 
     def compute(self, key: str) -> Result:
@@ -75,7 +75,8 @@ class Unit:
 
 
 @functools.cache
-def _state(file: str) -> str:
+def state_of(file: str) -> str:
+    """The state of the project and of the file that a unit's function is in."""
     return data.state() + data.file_sha256(Path(file))
 
 
