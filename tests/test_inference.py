@@ -242,7 +242,7 @@ ONE_SIDED[2, 7] = np.nan
         ({"human": np.ones(91)}, "judged pairs that are not all equal"),
         ({"human": np.append(np.inf, judgments()[1:])}, "human must be finite"),
         ({"x": post_relu()[:3]}, "at least 4 image"),
-        ({"order": np.zeros(F, int)}, "order must be a permutation"),
+        ({"order": np.zeros(F, int)}, "order must name each of the features"),
         ({"sizes": [3, 31]}, r"sizes must lie in 1..30"),
         ({"similarity": "person"}, "similarity must be one of"),
         ({"n_resamples": 1}, "n_resamples must be at least 2"),

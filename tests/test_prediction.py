@@ -133,7 +133,7 @@ def test_r2_of_similarities_that_vary_by_rounding_only_is_undefined(gap):
     x, human = np.outer(1 + rng.random(12), np.ones(5)), rng.random(66)
     human[7] = np.nan if gap else human[7]
     prepared = inference.prepare(x, np.arange(5), human, similarity="cosine")
-    assert np.isnan(prediction.human_curve(prepared)).all()
+    assert np.isnan(prepared.order_r2([prepared.order])).all()
 
 
 @pytest.mark.parametrize(
@@ -147,13 +147,9 @@ def test_r2_of_similarities_that_vary_by_rounding_only_is_undefined(gap):
         ([0, 0, 0], 1),
     ],
 )
-def test_enough_is_the_share_from_which_on_the_curve_stays_there(r2, size):
-    assert prediction.enough(np.array(r2)) == size / len(r2)
-
-
-def test_enough_refuses_an_undefined_end():
-    with pytest.raises(ValueError, match="its last one is NaN"):
-        prediction.enough(np.array([0.1, np.nan]))
+def test_enough_is_the_share_from_which_on_the_curve_stays_there(result, r2, size):
+    result = replace(result, r2=np.array(r2), poz=np.zeros(len(r2)))
+    assert result.enough == size / len(r2)
 
 
 # ------------------------------------------------------- tables of several predictions

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import checks, rsa
-from helpers.significance import (  # noqa: F401 - some only to be found here
+from helpers.significance import (  # noqa: F401 - ceilings are also looked for here
     bootstrap_counts,
     calibrated_test,
     corrected_t,
@@ -52,14 +52,13 @@ class Prepared:
 
     @cached_property
     def similarities(self) -> np.ndarray:
-        """Partial similarities of the judged pairs, (n_sizes + 1, n_judged), with those
-        of all features last; a size at which any image is undefined is NaN throughout.
+        """Of judged pairs, (n_sizes + 1, n_judged), with those of all features last;
+        NaN throughout at a size at which any image is undefined.
         """
         sizes = np.append(self.sizes, len(self.order))
         sizes, rows = np.unique(sizes, return_inverse=True)
-        partial = rsa.partial_similarities(
-            self.embeddings, self.order, sizes, self.similarity
-        )
+        x, order = self.embeddings, self.order
+        partial = rsa.partial_similarities(x, order, sizes, self.similarity)
         partial[np.isnan(partial).any(axis=1)] = np.nan
         return partial[rows][:, self.judged]
 
@@ -68,11 +67,16 @@ class Prepared:
         """Pairs without a judgment."""
         return int((~self.judged).sum())
 
-    def r2(self, counts: np.ndarray) -> np.ndarray:
-        """`weighted_r2` at all sizes and, last, of all features."""
+    def weighted_r2(self, counts: np.ndarray) -> np.ndarray:
+        """`weighted_r2` at the sizes and, last, of all features."""
         i, j = np.stack(np.triu_indices(len(self.embeddings), 1))[:, self.judged]
         human = self.human[self.judged]
         return weighted_r2(self.similarities, human, counts, i, j)
+
+    def order_r2(self, orders: Sequence[np.ndarray], engine: str = "auto"):
+        """R2 at the sizes for each order of the features: (n_orders, n_sizes)."""
+        x, settings = self.embeddings, (self.sizes, self.similarity, engine)
+        return rsa.order_curves(x, orders, self.human, *settings)
 
 
 def prepare(
@@ -84,6 +88,8 @@ def prepare(
 ) -> Prepared:
     """Check the input of an analysis once, for every function that takes a `Prepared`.
 
+    Raises ValueError for any argument that is not as it should be.
+
     Parameters
     ----------
     embeddings : (n_images, n_features), finite, at least 4 images.
@@ -93,10 +99,6 @@ def prepare(
     sizes : increasing numbers of inserted features, default `spaced_sizes`. The full
         embedding need not be among them. Memory: n_sizes * n_pairs * 8 bytes.
     similarity : as `helpers.rsa.similarity_matrix`.
-
-    Raises
-    ------
-    ValueError : bad embeddings, order, human, sizes or similarity.
     """
     x = checks.embeddings(embeddings, min_images=4)
     order = checks.order(order, x.shape[1])
@@ -140,20 +142,6 @@ def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:
     return np.unique(np.ceil(steps).astype(int))
 
 
-def order_r2(
-    prepared: Prepared, orders: Sequence[np.ndarray], engine: str = "auto"
-) -> np.ndarray:
-    """R2 at the prepared sizes for each order of the features: (n_orders, n_sizes).
-
-    NaN where any image's similarity is undefined. ``engine`` as
-    `helpers.rsa.insertion_curve`.
-    """
-    p = prepared
-    return rsa.order_curves(
-        p.embeddings, orders, p.human, p.sizes, p.similarity, engine
-    )
-
-
 # -------------------------------------------------------------------------- bootstrap
 @dataclass(frozen=True, eq=False)
 class BootstrapCurve:
@@ -179,15 +167,15 @@ def bootstrap_curve(
 ) -> BootstrapCurve:
     """Insertion curve against human judgments, bootstrapped over images.
 
-    The population is that of images, with network, order of the features and raters as
-    they are. The percentile test is conservative, as a resample counts the noise of
-    single pairs three times; the calibrated one is its sensitivity analysis
-    (`helpers.prediction.type_one_error` gives the error rates of both).
+    The population is that of images, with network, order and raters as they are. The
+    percentile test is conservative, as a resample counts the noise of single pairs
+    three times; the calibrated one is its sensitivity analysis. For the error rates of
+    both see `helpers.prediction.type_one_error`.
 
     Parameters
     ----------
     embeddings, order, human, sizes, similarity : as `prepare`, or a `Prepared` alone.
-    n_resamples : the smallest two-sided p is 2 / (n_resamples + 1).
+    n_resamples : at least 2; the smallest p is 2 / (n_resamples + 1).
 
     Returns
     -------
@@ -198,26 +186,25 @@ def bootstrap_curve(
 
     Raises
     ------
-    ValueError : as `prepare`; n_resamples; full embedding undefined.
+    ValueError : as `prepare`; full embedding or nearly all resamples undefined.
     """
     checks.at_least("n_resamples", n_resamples, 2)
     given = _prepared(embeddings, order, human, sizes, similarity)
     n = len(given.embeddings)
-    observed = given.r2(np.ones((1, n)))[0]
+    observed = given.weighted_r2(np.ones((1, n)))[0]
     if np.isnan(observed[-1]):
+        size = np.array([len(given.order)])
+        images = rsa.undefined_items(given.embeddings, size, given.similarity)
         raise ValueError(
             "embeddings must give all features a defined R2; remove images that "
-            f"activate no feature, here {_undefined_images(given)}."
+            f"activate no feature, here {np.flatnonzero(images).tolist()}."
         )
-    resampled = given.r2(bootstrap_counts(n, n_resamples, rng))
+    resampled = given.weighted_r2(bootstrap_counts(n, n_resamples, rng))
     usable = resampled[np.isfinite(resampled[:, np.isfinite(observed)]).all(axis=1)]
     if len(usable) < 2:
-        raise ValueError(
-            "n_resamples must leave 2 resamples with a defined R2; there are too few "
-            "images or judged pairs."
-        )
+        raise ValueError("too few images or judged pairs for resamples with an R2.")
     difference, differences = minus_last(observed), minus_last(usable)
-    left_out = minus_last(given.r2(1 - np.eye(n)))
+    left_out = minus_last(given.weighted_r2(1 - np.eye(n)))
     full = np.where(usable[:, -1:] > _ROUNDING, usable[:, -1:], np.nan)
     curve = pd.DataFrame({"r2": observed[:-1]}, pd.Index(given.sizes, name="size"))
     curve[["low", "high"]] = interval(usable[:, :-1]).T
@@ -230,20 +217,9 @@ def bootstrap_curve(
     curve[["calibrated_low", "calibrated_high", "calibrated_p"]] = calibrated
     simultaneous = simultaneous_test(difference, differences)
     curve[["all_low", "all_high", "all_p"]] = simultaneous
-    return BootstrapCurve(
-        curve,
-        float(observed[-1]),
-        resampled[:, :-1],
-        resampled[:, -1],
-        given.n_missing,
-        n_resamples - len(usable),
-    )
-
-
-def _undefined_images(given: Prepared) -> list[int]:
-    size = np.array([len(given.order)])
-    undefined = rsa.undefined_items(given.embeddings, size, given.similarity)
-    return np.flatnonzero(undefined).tolist()
+    resamples = resampled[:, :-1], resampled[:, -1]
+    counts = given.n_missing, n_resamples - len(usable)
+    return BootstrapCurve(curve, float(observed[-1]), *resamples, *counts)
 
 
 # ---------------------------------------------------------------------- random orders
@@ -269,21 +245,20 @@ def random_order_null(
 ) -> RandomOrderNull:
     """Does the order predict better than chance? R2 among random orders, at each size.
 
-    The reference set is all orders of these features: nothing is said about other
-    images. Arguments and errors as `bootstrap_curve`, ``engine`` as `order_r2`.
+    Nothing is said about other images: the population is that of orders. Arguments and
+    errors as `bootstrap_curve`, ``engine`` as `helpers.rsa.insertion_curve`.
 
     Returns
     -------
     RandomOrderNull. ``curve`` has r2 in the given order; low and high, between which
-    95 % of random orders lie; the percentile of random orders below (0..100, ties
-    half); two-sided p, twice the share of orders, the given one among them, on the
-    rarer side; n_undefined random orders without R2 (left out). R2 that agree to 1e-9
-    are ties, as all are at full size.
+    95 % of random orders lie; percentile of random orders below (0..100, ties half);
+    two-sided p, twice the share of orders on the rarer side, the given one included;
+    n_undefined random orders without R2 (left out). Ties agree to 1e-9.
     """
     checks.at_least("n_orders", n_orders, 1)
     given = _prepared(embeddings, order, human, sizes, similarity)
     orders = [rng.permutation(len(given.order)) for _ in range(n_orders)]
-    scores = order_r2(given, [given.order, *orders], engine)
+    scores = given.order_r2([given.order, *orders], engine)
     r2, null = scores[0], scores[1:]
     above, below = (null > r2 + 1e-9).sum(axis=0), (null < r2 - 1e-9).sum(axis=0)
     n = np.isfinite(null).sum(axis=0)
@@ -323,9 +298,8 @@ def nested_choice(
 
     Each repeat deals the images into folds. The size is chosen on the pairs among
     training images and scored, beside the full embedding, on those among held-out
-    images; pairs across the two are not used. So folds should be few and large. The
-    interval (`helpers.significance.corrected_t`) shrinks to 0, and is not to be
-    trusted, where most splits choose the full embedding.
+    images; so folds should be few and large. The interval shrinks to 0, and is not to
+    be trusted, where most splits choose the full embedding.
 
     Parameters
     ----------
@@ -335,9 +309,8 @@ def nested_choice(
 
     Returns
     -------
-    NestedChoice. ``splits`` has the chosen size; its train_r2, on the images it was
-    chosen on (optimistic); held_out, its R2 on the others, and full, that of all
-    features.
+    NestedChoice. ``splits`` has the chosen size, its train_r2 where it was chosen, its
+    R2 held_out, and full, that of all features on the held-out images.
 
     Raises
     ------
@@ -361,7 +334,7 @@ def nested_choice(
 
 def _choose(given: Prepared, held_out: np.ndarray) -> pd.DataFrame:
     """A row per split: chosen, train_r2, held_out, full."""
-    train, test = given.r2(~held_out), given.r2(held_out)
+    train, test = given.weighted_r2(~held_out), given.weighted_r2(held_out)
     candidates = np.where(np.isfinite(train[:, :-1]), train[:, :-1], -np.inf)
     best = candidates.max(axis=1, keepdims=True)
     if np.isneginf(best).any() or np.isnan(given.similarities[-1]).any():

@@ -1,10 +1,8 @@
-"""Section 2's questions, asked of sets of images with judgments, live or recorded; and
-how often its tests are wrong.
-"""
+"""Section 2's questions, asked of sets of images, and how often its tests are wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -55,6 +53,15 @@ class Prediction:
         return int(np.nanargmax(self.r2)) + 1
 
     @property
+    def enough(self) -> float:
+        """Share of the features from which on R2 stays at 95 % of the full or above.
+
+        So a peak that is lost again does not count, nor does a size where R2 is NaN.
+        """
+        short = np.flatnonzero(~(self.r2 >= 0.95 * self.r2[-1] - 1e-12))
+        return float(short[-1] + 2 if len(short) else 1) / self.n_features
+
+    @property
     def tie_range(self) -> float:
         """Largest range of R2 over orders in ties, beyond a tenth of the features."""
         curve = self.curve[self.curve["share"] > 0.1]
@@ -94,34 +101,27 @@ def predict(
     sizes = np.union1d(inference.spaced_sizes(n), [k for k in kept.values() if k])
     given = inference.prepare(embeddings, order, human, sizes, similarity)
     fewer = replace(given, sizes=inference.spaced_sizes(n, 50))
+    every = replace(given, sizes=np.arange(1, n + 1))
     boot = inference.bootstrap_curve(given, n_resamples=n_resamples, rng=rng)
     null = inference.random_order_null(fewer, n_orders=n_orders, rng=rng)
     nested = inference.nested_choice(given, n_repeats=n_repeats, rng=rng)
-    tied = [sparsity.poz_order(poz, rng=rng) for _ in range(n_ties)]
-    tied = inference.order_r2(given, tied)
+    tied = given.order_r2([sparsity.poz_order(poz, rng=rng) for _ in range(n_ties)])
     ties = {"tied_low": tied.min(axis=0), "tied_high": tied.max(axis=0)}
-    n_orders_undefined = null.curve["n_undefined"].max()
+    orders_undefined = null.curve["n_undefined"].max()
+    n_undefined = boot.n_undefined, orders_undefined, nested.n_undefined
     return Prediction(
         name=name,
         n_images=len(given.embeddings),
         poz=poz,
-        r2=human_curve(given),
+        r2=every.order_r2([order])[0],
         curve=boot.curve.assign(share=sizes / n, **ties),
         orders=null.curve.assign(share=fewer.sizes / n),
         rules=_of_rules(given, boot.curve, kept),
         splits=nested.splits,
         gain=nested.gain,
         reliability=reliability,
-        left_out=np.array(
-            [given.n_missing, boot.n_undefined, n_orders_undefined, nested.n_undefined]
-        ),
+        left_out=np.array([given.n_missing, *n_undefined]),
     )
-
-
-def human_curve(prepared: inference.Prepared) -> np.ndarray:
-    """R2 with the judgments at every size, (n_features,); NaN where undefined."""
-    sizes = np.arange(1, len(prepared.order) + 1)
-    return inference.order_r2(replace(prepared, sizes=sizes), [prepared.order])[0]
 
 
 def _of_rules(
@@ -140,18 +140,6 @@ def _of_rules(
     return frame.assign(size=sizes, share=sizes / len(given.order))
 
 
-def enough(r2: np.ndarray, share: float = 0.95) -> float:
-    """Share of the features from which on R2 stays at ``share`` of the last or above.
-
-    ``r2`` (n_features,) at every size. An early peak that is lost again does not count,
-    nor does a size where R2 is NaN. Raises ValueError where the last R2 is.
-    """
-    if not np.isfinite(r2[-1]):
-        raise ValueError("r2 must end with a defined value; its last one is NaN.")
-    short = np.flatnonzero(~(r2 >= share * r2[-1] - 1e-12))
-    return float(short[-1] + 2 if len(short) else 1) / len(r2)
-
-
 # ------------------------------------------------------- tables of several predictions
 def gather(predictions: Mapping[str, Prediction], frame: str) -> pd.DataFrame:
     """A frame of each prediction, such as "curve", below one another: column "set"."""
@@ -162,9 +150,8 @@ def gather(predictions: Mapping[str, Prediction], frame: str) -> pd.DataFrame:
 def effects(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """Numbers behind claims: columns value, low, high of "<what>_<key>".
 
-    ``rule90`` and ``rule20`` change R2 by dropping PoZ > 90 % and by keeping the fifth
-    with the lowest PoZ, ``fifth`` is the ratio of that fifth's R2 to the full R2, and
-    ``gain`` that of the chosen size on held-out images.
+    ``rule90`` and ``rule20``: change of R2 by the second and third rule; ``fifth``:
+    ratio to the full R2 under the third; ``gain``: of the chosen size on other images.
     """
     rows = {}
     for key, p in predictions.items():
@@ -177,19 +164,20 @@ def effects(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
 
 def adjusted(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """p adjusted over the sets by Holm: a row per set, a column per rule and "gain"."""
-    p = {
-        key: p.rules["p"].to_dict() | {"gain": p.gain[3]}
-        for key, p in predictions.items()
-    }
-    return pd.DataFrame(p).T.apply(significance.holm)
+    rules = pd.DataFrame({key: p.rules["p"] for key, p in predictions.items()}).T
+    p = rules.assign(gain=[p.gain[3] for p in predictions.values()])
+    return p.apply(significance.holm)
 
 
 def set_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """The sets, their network and their judgments, as text: a column per set."""
     table = {}
     for p in predictions.values():
-        known, full, best = np.isfinite(p.reliability), p.r2[-1], np.nanmax(p.r2)
-        share = significance.explainable_share(full, p.reliability if known else 1)
+        full, best, reliability = p.r2[-1], np.nanmax(p.r2), ["not known"] * 2
+        if np.isfinite(p.reliability):
+            share = significance.explainable_share(full, p.reliability)
+            reliability = f"{p.reliability:.3f}", f"{share:.0%}"
+        undefined = ", ".join(map(str, p.left_out[1:]))
         table[p.name] = {
             "images": p.n_images,
             "nodes": f"{p.n_features:,}",
@@ -197,15 +185,11 @@ def set_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
             "ghosts": int((p.poz == 1).sum()),
             "R², all nodes": f"{full:.3f}",
             "largest R²": f"{best:.3f} (at {p.best_size / p.n_features:.0%})",
-            "nodes for 95 % of the full R²": f"{enough(p.r2):.1%}",
-            "resamples, orders, splits left out as undefined": "{}, {}, {}".format(
-                *p.left_out[1:]
-            ),
-            "reliability of the judgments": f"{p.reliability:.3f}",
-            "share of the explainable variance, all nodes": f"{share:.0%}",
+            "nodes for 95 % of the full R²": f"{p.enough:.1%}",
+            "resamples, orders, splits left out as undefined": undefined,
+            "reliability of the judgments": reliability[0],
+            "share of the explainable variance, all nodes": reliability[1],
         }
-        if not known:
-            table[p.name] |= dict.fromkeys(list(table[p.name])[-2:], "not known")
     return pd.DataFrame(table)
 
 
@@ -229,20 +213,18 @@ def nested_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     table = {}
     for p in predictions.values():
         shares = p.splits["chosen"].quantile([0.25, 0.5, 0.75]) / p.n_features
+        quartiles = " / ".join(shares.map("{:.0%}".format))
         held_out, full = p.splits[["held_out", "full"]].dropna().mean()
         gain, low, high, p_value = p.gain
+        optimistic = np.nanmax(p.r2) - p.r2[-1]
         table[p.name] = {
-            "chosen share of nodes (quartiles)": " / ".join(
-                map("{:.0%}".format, shares)
-            ),
+            "chosen share of nodes (quartiles)": quartiles,
             "held-out R², chosen": f"{held_out:.3f}",
             "held-out R², all nodes": f"{full:.3f}",
             "gain": f"{gain:+.4f}",
             "95 % interval": f"{low:+.4f} to {high:+.4f}",
             "p": f"{p_value:.3f}",
-            "gain of the maximum, scored where it was picked": (
-                f"{np.nanmax(p.r2) - p.r2[-1]:+.4f}"
-            ),
+            "gain of the maximum, scored where it was picked": f"{optimistic:+.4f}",
         }
     return pd.DataFrame(table)
 
@@ -301,28 +283,20 @@ def type_one_error(
     Pruning the a-features or the b-features then predicts judgments equally well over
     the population of images, though in any one sample of them one of the two is better.
 
-    Parameters
-    ----------
-    n_images, n_features : at least 8 and 16.
-    image_noise, pair_noise : standard deviations, relative to the signal's, of
-        similarity in what only people see (so its pairs are dependent) and of
-        independent noise per pair. ValueError where any number is too small.
+    ``image_noise`` and ``pair_noise`` are standard deviations, relative to the
+    signal's, of similarity in what only people see (so its pairs are dependent) and of
+    independent noise per pair. ValueError for fewer than 8 images or 16 features.
     """
-    for name, value, minimum in (
-        ("n_simulations", n_simulations, 1),
-        ("n_images", n_images, 8),
-        ("n_features", n_features, 16),
-        ("n_resamples", n_resamples, 2),
-        ("image_noise", image_noise, 0),
-        ("pair_noise", pair_noise, 0),
-    ):
-        checks.at_least(name, value, minimum)
+    checks.at_least("n_simulations", n_simulations, 1)
+    checks.at_least("n_images", n_images, 8)
+    checks.at_least("n_features", n_features, 16)
+    checks.at_least("n_resamples", n_resamples, 2)
     weights = rng.normal(size=(2, _LATENTS, n_features // 2))
     p = []
     for _ in range(n_simulations):
         sample = no_effect(n_images, weights, (image_noise, pair_noise), rng)
         counts = inference.bootstrap_counts(n_images, n_resamples, rng)
-        p.append(_p_values(*sample, counts))
+        p.append(_p_values(sample, counts))
     return false_alarms(np.array(p))
 
 
@@ -332,18 +306,16 @@ def false_alarms(p: np.ndarray, alpha: float = 0.05) -> pd.DataFrame:
     A row per test: its rate with the Clopper-Pearson interval, low and high, and
     n_undefined simulations without a p, which do not count.
     """
-    rows = []
-    for test, values in zip(TESTS, p.T, strict=True):
-        defined = values[np.isfinite(values)]
-        result = stats.binomtest(int((defined < alpha).sum()), len(defined))
-        low, high = result.proportion_ci(method="exact")
-        row = {"test": test, "rate": result.statistic, "low": low, "high": high}
-        rows.append(row | {"n_undefined": len(p) - len(defined)})
-    return pd.DataFrame(rows)
+    n, k = np.isfinite(p).sum(axis=0), (p < alpha).sum(axis=0)
+    rate = k / np.where(n > 0, n, np.nan)
+    low = np.where(k > 0, stats.beta.ppf(0.025, k, n - k + 1), 0)
+    high = np.where(k < n, stats.beta.ppf(0.975, k + 1, n - k), 1)
+    columns = {"rate": rate, "low": low, "high": high, "n_undefined": len(p) - n}
+    return pd.DataFrame({"test": TESTS, **columns})
 
 
 def no_effect(
-    n_images: int, weights: np.ndarray, noises: Sequence[float], rng
+    n_images: int, weights: np.ndarray, noises: tuple[float, float], rng
 ) -> tuple[np.ndarray, ...]:
     """One sample under no effect: similarities of the two prunings (2, n_pairs),
     judgments and images i, j, (n_pairs,) each. ``noises`` of images and pairs as
@@ -364,11 +336,9 @@ def no_effect(
     return models[:, valid], y[valid], i[valid], j[valid]
 
 
-def _p_values(
-    models: np.ndarray, y: np.ndarray, i: np.ndarray, j: np.ndarray, counts: np.ndarray
-) -> tuple[float, ...]:
-    """p of each of `TESTS` for a difference in R2 of the two models."""
-    n_images = counts.shape[1]
+def _p_values(sample: tuple[np.ndarray, ...], counts: np.ndarray) -> tuple[float, ...]:
+    """p of each of `TESTS` for a difference in R2 of the two models of a sample."""
+    (models, y, i, j), n_images = sample, counts.shape[1]
     weights = np.ones((1, n_images)), counts, 1 - np.eye(n_images)
     r2 = (inference.weighted_r2(models, y, w, i, j) for w in weights)
     observed, resampled, left_out = map(inference.minus_last, r2)
