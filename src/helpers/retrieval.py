@@ -63,9 +63,9 @@ def query_scores(
     category = checks.embeddings(category, post_relu=True)
     corpus = checks.embeddings(corpus, post_relu=True)
     if category.shape[1] != corpus.shape[1]:
+        n_features, got = category.shape[1], corpus.shape[1]
         raise ValueError(
-            f"corpus must have the category's {category.shape[1]} features; "
-            f"got {corpus.shape[1]}."
+            f"corpus must have the category's {n_features} features: {got}."
         )
     poz = sparsity.percentage_of_zeros(category)
     often = sparsity.poz_order(poz)[: max(2, len(poz) // 5)]
@@ -135,18 +135,15 @@ def negative_query(
 
 def _check_query(scores: Mapping[str, np.ndarray], wanted: np.ndarray) -> None:
     if wanted.dtype != bool or wanted.ndim != 1 or len(set(wanted)) < 2:
+        got = f"{wanted.dtype}, {np.count_nonzero(wanted)} of {wanted.size} true"
         raise ValueError(
-            "wanted must be (n_images,) bool, both true and false; "
-            f"got {wanted.dtype}, {np.count_nonzero(wanted)} of {wanted.size} true."
+            f"wanted must be (n_images,) bool, not all the same; got {got}."
         )
-    for name, values in scores.items():
-        if np.shape(values) != wanted.shape:
-            raise ValueError(
-                f"scores of {name!r} must be {wanted.shape}, as wanted; "
-                f"got shape {np.shape(values)}."
-            )
-    if not scores:
-        raise ValueError("scores must hold at least one ranking; got none.")
+    shapes = {name: np.shape(values) for name, values in scores.items()}
+    if set(shapes.values()) != {wanted.shape}:
+        raise ValueError(
+            f"scores must each be {wanted.shape}, as wanted; got {shapes}."
+        )
 
 
 def _summary(values: np.ndarray, **levels) -> pd.DataFrame:
@@ -229,16 +226,13 @@ def in_words(table: pd.DataFrame, form: str) -> pd.Series:
 # ---------------------------------------------------------------- classes of a network
 @dataclass(frozen=True, eq=False)
 class ClassGhosts:
-    """Ghosts of each class in each model, from half of its images; others probe them.
-
-    NaN where a class has no ghosts.
-    """
+    """Ghosts of each class, from half of its images; NaN where it has none."""
 
     # by (model, class): count; expected, of as many random images; dead, features that
     # are zero for all images; ROC area of "not this class" by each of `RANKINGS`
     table: pd.DataFrame
-    # activation on the ghosts of the class of the row by images of that of the column,
-    # as a share of all their activity, mean over models
+    # activation on the ghosts of a class (row) by other images of a class (column), as a
+    # share of all their activity, mean over models
     response: pd.DataFrame
 
 
@@ -253,16 +247,14 @@ def class_ghosts(
     """
     embeddings, labels = np.asarray(embeddings), np.asarray(labels)
     if embeddings.ndim != 3 or labels.shape != embeddings.shape[1:2]:
-        raise ValueError(
-            "labels must be one per image of (n_models, n_images, n_features); "
-            f"got {labels.shape} for {embeddings.shape}."
-        )
+        got = f"{labels.shape} for embeddings {embeddings.shape}"
+        raise ValueError(f"labels must be one per image of each model; got {got}.")
     half = np.unique(labels, return_counts=True)[1].min() // 2
     checks.at_least("half of the smallest class", half, 1)
     defines = np.zeros(len(labels), bool)
     defines[data.stratified(labels, half, rng)] = True
-    found = [_one_model(x, labels, defines, rng) for x in embeddings]
-    tables, responses = zip(*found, strict=True)
+    models = [_one_model(x, labels, defines, rng) for x in embeddings]
+    tables, responses = zip(*models, strict=True)
     return ClassGhosts(
         pd.concat(dict(enumerate(tables)), names=["model"]),
         pd.concat(responses).groupby(level=0).mean(),

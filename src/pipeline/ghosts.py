@@ -199,7 +199,7 @@ def record(
     masks = {name: owner == name for name in sets}
     counts = ghosts.ghost_counts(pool, masks, np.random.default_rng(SEED), N_RANDOM)
     groups = np.array([group_of(synsets) for synsets in above])[labels]
-    dead, found = {}, defaultdict(dict)
+    dead, frames = {}, defaultdict(dict)
     for name, x in sets.items():
         rng, silent = np.random.default_rng(SEED), sparsity.ghost_features(x)
         stability = ghosts.component_stability(
@@ -216,18 +216,18 @@ def record(
         top = top.rename(lambda i: i + 1).rename(columns=lambda i: i + 1)
         fires = corpus.any(axis=0) | pool[owner != name].any(axis=0)
         dead[name] = int((~fires[silent]).sum())
-        found["components"][name] = stability
-        found["labels"][name] = ghosts.label_enrichment(scores, groups, N_TOP)
+        frames["components"][name] = stability
+        frames["labels"][name] = ghosts.label_enrichment(scores, groups, N_TOP)
         top = top.rename_axis(index="component", columns="rank")
-        found["top"][name] = top.stack().to_frame("label")
-        found["controls"][name] = ghosts.controls(
+        frames["top"][name] = top.stack().to_frame("label")
+        frames["controls"][name] = ghosts.controls(
             scores, groups, member, reference, N_TOP
         )
-        found["measures"][name], found["curves"][name] = query.measures, query.curves
+        frames["measures"][name], frames["curves"][name] = query.measures, query.curves
     return ghosts.GhostRecord(
         counts=counts.table.assign(dead=pd.Series(dead), corpus=len(corpus)),
         overlap=counts.overlap,
-        **{frame: pd.concat(parts, names=["set"]) for frame, parts in found.items()},
+        **{frame: pd.concat(parts, names=["set"]) for frame, parts in frames.items()},
     )
 
 
