@@ -7,6 +7,7 @@ folder holds (laid out as `pipeline.judgments` says), with VGG-19 pool5.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +23,27 @@ NOISES = ((0.0, 1.0), (1.0, 1.0), (2.0, 1.0))
 
 
 def record_sets(peterson: Path, command: str) -> None:
-    """Analyse every set in the folder into ``data/human_vgg19_pool5.npz``."""
+    """Analyse every set in the folder into ``data/human_vgg19_pool5.npz``.
+
+    Convolutions are computed as on a processor without AVX-512, so that they round in
+    the same way on most machines.
+    """
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     model = extraction.vgg19_conv(peterson / "vgg19_conv_bgr.safetensors")
     predictions, inputs = {}, []
     for name, judged in judgments.load_peterson(peterson).items():
-        embeddings = extraction.embed(
-            model, "features.36", judged.files, preprocessing=extraction.VGG_TEAM
-        )
-        prediction_of_set = prediction.predict(
+        settings = {"preprocessing": extraction.VGG_TEAM, "cache": False}
+        embeddings = extraction.embed(model, "features.36", judged.files, **settings)
+        predictions[name] = prediction.predict(
             name,
             embeddings,
             judged.matrix,
             np.random.default_rng(SEED),
             reliability=reliability_of(judged.halves),
         )
-        predictions[name] = prediction_of_set
         hashes = (data.sha256(array)[:12] for array in (embeddings, judged.matrix))
         inputs.append(" ".join([name, *hashes]))
-        r2 = prediction_of_set.r2
+        r2 = predictions[name].r2
         print(f"{name}: R2 {r2[-1]:.3f}, largest {np.nanmax(r2):.3f}", flush=True)
     target = data.data_folder() / "human_vgg19_pool5.npz"
     prediction.save(predictions, target)
@@ -51,14 +55,14 @@ def record_sets(peterson: Path, command: str) -> None:
     register(target, source, command, inputs=hashes)
 
 
-def reliability_of(raters: np.ndarray) -> float:
+def reliability_of(halves: np.ndarray) -> float:
     """Reliability of the mean of two halves of the judgments, (2, n_pairs).
 
     NaN where they are not known: (0, n_pairs).
     """
-    if len(raters) != 2:
+    if len(halves) != 2:
         return np.nan
-    return float(inference.spearman_brown(np.corrcoef(raters)[0, 1]))
+    return float(inference.spearman_brown(np.corrcoef(halves)[0, 1]))
 
 
 def record_simulation(simulations: int, command: str) -> None:
