@@ -231,8 +231,8 @@ class ClassGhosts:
     # by (model, class): count; expected, of as many random images; dead, features that
     # are zero for all images; ROC area of "not this class" by each of `RANKINGS`
     table: pd.DataFrame
-    # activation on the ghosts of a class (row) by other images of a class (column), as a
-    # share of all their activity, mean over models
+    # activation on the ghosts of a class (row) by other images of a class (column), as
+    # a share of all their activity, mean over models
     response: pd.DataFrame
 
 
