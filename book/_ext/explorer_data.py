@@ -51,10 +51,14 @@ def add(app, exception) -> None:
 
 
 def write_once(folder: Path) -> None:
-    """Write everything into ``folder`` unless it is there; it appears complete."""
+    """Write everything into ``folder`` unless it is there; it appears complete.
+
+    Folders of other states of the project are removed.
+    """
     if not folder.exists():
+        for old in folder.parent.glob("explorer-*"):
+            shutil.rmtree(old)
         part = folder.with_name(f"{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
         write(part)
         part.rename(folder)
 

@@ -1,16 +1,17 @@
-"""Getting about in the book: search, next page, links, downloads; from a server and from a folder."""
+"""Getting about in the book: search, next page, links, downloads, from a folder."""
 
 import re
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import nbformat
-import yaml
+import pytest
 
 import browser as tools
+from test_pages import NAMES, ROOT
 
-TOC = yaml.safe_load((tools.HTML.parents[1] / "_toc.yml").read_text())
-NAMES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+every_page = pytest.mark.parametrize("name", NAMES)
 
 
 def test_search_finds_a_word_and_its_result_opens(visit):
@@ -28,9 +29,8 @@ def test_search_finds_a_word_and_its_result_opens(visit):
 
 def test_next_leads_through_the_whole_book_and_previous_back(visit):
     page, seen = visit("book/index.html"), []
-    for name in NAMES:
-        assert page.url.partition("?")[0].partition("#")[0].endswith(f"/{name}.html")
-        seen.append(name)
+    for _ in NAMES:
+        seen.append(re.search(r"\w+/\w+(?=\.html)", page.url)[0])
         following = page.locator("a.right-next")
         if following.count():
             following.click()
@@ -40,49 +40,47 @@ def test_next_leads_through_the_whole_book_and_previous_back(visit):
     page.wait_for_url(f"**/{NAMES[-2]}.html")
 
 
-def test_every_address_of_the_page_answers(open_page, address):
-    page = open_page()
-    found = page.evaluate(
-        "() => [...document.querySelectorAll('a[href], link[href], img, script[src]')].map(e => e.href || e.src)"
-    )
-    inside = {url.partition("#")[0] for url in found if url.startswith(address)}
-    assert len(inside) > 10
-    assert not [url for url in sorted(inside) if status(url) != 200]
-
-
 def status(url):
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD")) as answer:
+        request = urllib.request.Request(url, method="HEAD")
+        with urllib.request.urlopen(request) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
 
 
-def test_opened_from_a_folder_everything_is_found(chromium, name):
+@every_page
+def test_every_address_answers_and_downloads_are_complete(name, visit, address):
+    page = visit(f"{name}.html")
+    found = page.evaluate(
+        "[...document.querySelectorAll('a[href], link[href], img, script[src]')]"
+        ".map(e => e.href || e.src)"
+    )
+    inside = {url.partition("#")[0] for url in found if url.startswith(address)}
+    assert len(inside) > 10
+    assert not [url for url in sorted(inside) if status(url) != 200]
+
+    downloads = ".dropdown-download-buttons a[href]"
+    links = page.locator(downloads).evaluate_all("links => links.map(a => a.href)")
+    by_type = {Path(link).suffix: link for link in links}
+    text = (ROOT / f"{name}.md").read_text("utf-8")
+    with urllib.request.urlopen(by_type[".md"]) as answer:
+        assert answer.read().decode() == text
+    assert (".ipynb" in by_type) == ("{code-cell}" in text)
+    if ".ipynb" in by_type:
+        with urllib.request.urlopen(by_type[".ipynb"]) as answer:
+            notebook = nbformat.reads(answer.read().decode(), as_version=4)
+        assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+@every_page
+def test_opened_from_a_folder_everything_is_found(name, chromium):
     page, failed = chromium.new_page(), []
     page.on("requestfailed", lambda request: failed.append(request.url))
-    page.goto((tools.HTML / name).as_uri(), wait_until="load")
-    images = (
-        "() => Promise.all([...document.querySelectorAll('article img')].map(i => (i.loading = 'eager', i.decode())))"
+    page.goto((tools.HTML / f"{name}.html").as_uri(), wait_until="load")
+    page.evaluate(
+        "() => Promise.all([...document.querySelectorAll('article img')]"
+        ".map(i => (i.loading = 'eager', i.decode())))"
     )
-    page.evaluate(images)
     assert failed == []
     page.close()
-
-
-def test_page_is_downloaded_as_text_and_as_executed_notebook(open_page, name):
-    page = open_page()
-    links = {
-        suffix: page.locator(f".dropdown-download-buttons a[href$='{suffix}']").evaluate_all("l => l.map(a => a.href)")
-        for suffix in (".md", ".ipynb")
-    }
-    assert len(links[".md"]) == 1
-    with urllib.request.urlopen(links[".md"][0]) as answer:
-        text = answer.read().decode()
-    has_code = "{code-cell}" in text
-    assert len(links[".ipynb"]) == has_code
-    if has_code:
-        with urllib.request.urlopen(links[".ipynb"][0]) as answer:
-            notebook = nbformat.reads(answer.read().decode(), as_version=4)
-        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        assert cells and any(cell.outputs for cell in cells)
