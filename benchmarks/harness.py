@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import parallel, provenance
+from helpers import data, parallel
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -108,10 +108,10 @@ def machine() -> dict:
     product = {threads: _product_rate(threads) for threads in (1, n)}
     copy = {threads: _copy_rate(threads) for threads in (1, n)}
     return {
-        "description": provenance.machine(), "processor": _processor(), "cores": n,
+        "description": data.machine(), "processor": _processor(), "cores": n,
         "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "versions": provenance.versions("numpy", "scipy", "numba", "rsatoolbox", "torch", "torchvision", "distributed"),
-        "code": provenance.code()[:12], "command": "make bench", "date": date.today().isoformat(),
+        "versions": data.versions("numpy", "scipy", "numba", "rsatoolbox", "torch", "torchvision", "distributed"),
+        "code": data.code_hash()[:12], "command": "make bench", "date": date.today().isoformat(),
         "load_at_start": os.getloadavg()[0],
         "gflops_one_core": product[1], "gflops": product[n], "gigabytes_per_second": copy[n],
     }  # fmt: skip

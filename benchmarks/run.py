@@ -16,7 +16,7 @@ import numpy as np
 from harness import Contender, best, compare, growth, machine, seconds, write
 
 from pipeline import cluster
-from helpers import datasets, inference, rsa, sparsity
+from helpers import data, inference, rsa, sparsity
 
 N_IMAGES, N_FEATURES = 120, 4096
 
@@ -241,7 +241,7 @@ def training(about: dict) -> dict:
 
     from pipeline import training as train
 
-    images, recipe, n_models = datasets.load_sample("cifar10"), train.Recipe(epochs=12), 4 * about["cores"]
+    images, recipe, n_models = data.load_sample("cifar10"), train.Recipe(epochs=12), 4 * about["cores"]
 
     def one_by_one():
         models = [train.train_model("cifar10", images.x_train, images.y_train, s, recipe) for s in range(n_models)]
@@ -250,7 +250,7 @@ def training(about: dict) -> dict:
     def workers():
         with tempfile.TemporaryDirectory() as folder:
             paths = train.train_ensemble("cifar10", range(n_models), Path(folder), recipe, "shipped", about["cores"])
-            return _weights([train._load(path)[0] for path in paths])
+            return train.stack("cifar10", paths).parameters["0.weight"].float().flatten(1).numpy()
 
     rows = compare([Contender("ours, one process per core", workers, rounds=2, tolerance=0),
                     Contender("one by one, one thread", one_by_one, rounds=2, tolerance=0)], memory=False)  # fmt: skip
@@ -300,7 +300,7 @@ def extraction(about: dict) -> dict:
 
     torch.set_num_threads(about["cores"])
     model = extract.load_model("resnet18", weights=None)
-    images = datasets.load_sample("cifar10").x_test[:24]
+    images = data.load_sample("cifar10").x_test[:24]
 
     def ours():
         return extract.embed(model, "flatten", images, batch_size=8, cache=False)
