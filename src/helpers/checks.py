@@ -12,7 +12,7 @@ import numpy as np
 
 
 def embeddings(values, post_relu: bool = False, min_images: int = 1) -> np.ndarray:
-    """``values`` as finite float64 (n_images, n_features); ``post_relu``: none negative."""
+    """``values`` as finite float64 (n_images, n_features); ``post_relu``: >= 0."""
     array = _real("embeddings", values)
     if array.ndim != 2 or array.shape[0] < min_images or array.shape[1] < 1:
         raise ValueError(
@@ -20,20 +20,17 @@ def embeddings(values, post_relu: bool = False, min_images: int = 1) -> np.ndarr
             f"{min_images} image(s) and 1 feature; got shape {array.shape}. "
             "Flatten the features of each image into one row."
         )
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
-        raise ValueError(
-            "embeddings must be finite; "
-            f"embeddings[{row}, {column}] is {array[row, column]}. "
-            "Correct or remove that image."
-        )
-    if post_relu and (array < 0).any():
-        row, column = np.argwhere(array < 0)[0]
-        raise ValueError(
-            "embeddings must be post-ReLU (non-negative); "
-            f"embeddings[{row}, {column}] is {array[row, column]:g}. "
-            "Take the output of the ReLU node, not of the linear layer before it."
-        )
+    rules = [(~np.isfinite(array), "finite", "Correct or remove that image.")]
+    if post_relu:
+        remedy = "Take the output of the ReLU node, not of the layer before it."
+        rules.append((array < 0, "post-ReLU (non-negative)", remedy))
+    for is_wrong, what, remedy in rules:
+        if is_wrong.any():
+            row, column = np.argwhere(is_wrong)[0]
+            raise ValueError(
+                f"embeddings must be {what}; embeddings[{row}, {column}] is "
+                f"{array[row, column]:g}. {remedy}"
+            )
     return array
 
 
@@ -46,14 +43,9 @@ def order(values, n_features: int) -> np.ndarray:
             f"{array.shape}, dtype {array.dtype}. helpers.sparsity.poz_order makes one."
         )
     if not np.array_equal(np.sort(array), np.arange(n_features)):
-        outside = array[(array < 0) | (array >= n_features)]
-        problem = (
-            f"holds {outside[0]}, outside 0..{n_features - 1}"
-            if outside.size
-            else "names a feature twice"
-        )
         raise ValueError(
-            f"order must be a permutation of the {n_features} features; it {problem}."
+            f"order must name each of the features 0..{n_features - 1} once; it names "
+            f"{len(np.unique(array))} different ones in {array.min()}..{array.max()}."
         )
     return array.astype(np.int64, copy=False)
 
@@ -76,7 +68,7 @@ def sizes(values, n_features: int) -> np.ndarray:
 def reference(values, n_images: int) -> np.ndarray:
     """``values``, (n, n) or (n_pairs,), as a finite upper triangle (n_pairs,), float64.
 
-    Pairs are in numpy.triu_indices(n, 1) order.
+    Its order is that of numpy.triu_indices(n, 1).
     """
     array = _real("reference", values)
     n_pairs = n_images * (n_images - 1) // 2
@@ -135,7 +127,7 @@ def _real(name: str, values) -> np.ndarray:
 
 
 def _check_symmetry(matrix: np.ndarray) -> None:
-    """Compare the triangles some rows at a time, so that no second matrix is needed."""
+    """Compare the triangles some rows at a time: no second matrix is needed."""
     step = max(1, 2**17 // len(matrix))
     for start in range(0, len(matrix), step):
         rows, columns = matrix[start : start + step], matrix[:, start : start + step].T

@@ -1,16 +1,14 @@
 """Representational similarity analysis: similarity matrices and how they form.
 
 Similarity matrices after Kriegeskorte, Mur & Bandettini (2008, Front. Syst. Neurosci.
-2:4). An *insertion curve* adds features one after the other and compares each partial
-similarity matrix with a reference by R2, the squared Pearson correlation of the two
-upper triangles.
+2:4). An *insertion curve* adds features one by one and compares each partial similarity
+matrix with a reference by R2, the squared Pearson correlation of the upper triangles.
 
 Why it is fast. Pearson's r is the cosine between centred rows. Centring changes with
 every inserted feature, but the centred cross-products need not be formed anew: with
 ``m_k`` the mean of an image's first k features, they grow by the product of ``sqrt(k /
 (k + 1)) * (x_(k+1) - m_k)`` of the two images (Welford 1962, Technometrics 4, 419-420).
-So Pearson and cosine are the same running sum of outer products, free of cancellation,
-and matrices at all sizes cost n_features x n_images^2 operations.
+So Pearson and cosine are the same running sum of outer products, never cancelling.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -32,12 +30,12 @@ from scipy.stats import rankdata
 from helpers import checks
 
 SIMILARITIES = ("pearson", "pearson_squared", "spearman", "cosine", "euclidean")
-ENGINES = ("auto", "numpy", "compiled")
 _COMPILED = ("pearson", "cosine")  # what the compiled kernel knows
 _WORTHWHILE = 2_000_000  # pairs times sizes from which on "auto" loads the kernel
 _BLOCK = 2**17  # entries of a matrix worked on at a time: 1 MB stays in a core's cache
 _EPS, _TINY = np.finfo(np.float64).eps, np.finfo(np.float64).tiny
 _thread = threading.local()
+_IS_WORKER = (_thread, "is_worker", True)
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,8 @@ class InsertionCurve:
     n_undefined: np.ndarray  # (n_sizes,) images without a defined similarity
 
 
-# ---------------------------------------------------------------------- similarities
 def upper_triangle(matrix: np.ndarray) -> np.ndarray:
-    """Pairs (i, j), i < j, of a square matrix (n, n): (n_pairs,), as numpy.triu_indices.
-
-    Raises ValueError for a matrix that is not square.
-    """
+    """Pairs i < j of a square matrix (ValueError otherwise), as numpy.triu_indices."""
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"matrix must be square, (n, n); got shape {matrix.shape}.")
@@ -87,10 +81,7 @@ def similarity_matrix(embeddings: np.ndarray, method: str = "pearson") -> np.nda
 
 
 def partial_similarities(
-    embeddings: np.ndarray,
-    order: np.ndarray,
-    sizes: np.ndarray | None = None,
-    similarity: str = "pearson",
+    embeddings: np.ndarray, order: np.ndarray, sizes=None, similarity: str = "pearson"
 ) -> np.ndarray:
     """Upper triangles of the partial similarity matrices, (n_sizes, n_pairs).
 
@@ -106,10 +97,9 @@ def partial_similarities(
 
 
 def undefined_items(x: np.ndarray, sizes: np.ndarray, similarity: str) -> np.ndarray:
-    """Whose similarity is undefined with the first k columns of ``x``?
+    """Undefined images with the first k columns of ``x``, (n_images, n_sizes) bool.
 
-    ``x`` (n_images, n_features) and ``sizes`` k (n_sizes,), both checked before.
-    Returns (n_images, n_sizes) bool.
+    ``x`` (n_images, n_features) and ``sizes`` k (n_sizes,) were checked before.
     """
     if similarity == "euclidean":
         return np.zeros((len(x), len(sizes)), bool)
@@ -117,7 +107,6 @@ def undefined_items(x: np.ndarray, sizes: np.ndarray, similarity: str) -> np.nda
     return ~np.logical_or.accumulate(x != start, axis=1)[:, sizes - 1]
 
 
-# ------------------------------------------------------------------- insertion curves
 def insertion_curve(
     embeddings: np.ndarray,
     order: np.ndarray,
@@ -132,10 +121,8 @@ def insertion_curve(
     Parameters
     ----------
     embeddings : (n_images, n_features), finite, at least 3 images.
-    order : (n_features,) permutation of the features, first inserted first
-        (`helpers.sparsity.poz_order`).
-    reference : (n_images, n_images) or its upper triangle (n_pairs,): for example the
-        full embedding's matrix, or human judgments.
+    order : (n_features,) features, first inserted first (`helpers.sparsity.poz_order`).
+    reference : (n_images, n_images) or its upper triangle (n_pairs,), finite.
     sizes : increasing numbers of inserted features in 1..n_features; default all.
     similarity : as ``method`` of `similarity_matrix`.
     undefined : "nan": R2 is NaN where any image's similarity is undefined; "drop": the
@@ -145,17 +132,11 @@ def insertion_curve(
 
     Returns
     -------
-    InsertionCurve, equal to recomputing each partial matrix to 1e-10. R2 is also NaN
-    where either side is constant over the pairs.
-
-    Raises
-    ------
-    ValueError : bad embeddings, order, reference, sizes, similarity, undefined, engine.
-    ModuleNotFoundError : engine "compiled" without numba.
+    InsertionCurve, equal to recomputing each partial matrix to 1e-10. R2 is NaN also
+    where a side is constant over pairs. ValueError for bad input; "compiled" needs numba.
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity, undefined)
     pairs = checks.reference(reference, len(x))
-    engine = _engine(engine, similarity, len(pairs) * len(sizes))
     return _curve(x, order, pairs, sizes, similarity, undefined, engine)
 
 
@@ -172,38 +153,35 @@ def streamed_curve(
     """`insertion_curve` of so many images that no matrix of all pairs fits in memory.
 
     The reference is the similarity matrix of ``reference_embeddings`` (n_images,
-    n_reference_features), by ``reference_similarity`` "pearson" or "cosine". It is
-    computed a block at a time, used at all sizes and discarded; the result is exact.
-    Memory grows with n_images * (n_features + n_reference_features), time with n_images
-    squared. Other arguments and errors as `insertion_curve`; ValueError also for an
-    image whose reference similarity is undefined.
+    n_reference_features), by ``reference_similarity`` "pearson" or "cosine": exact, but
+    computed a block at a time and discarded, in memory that grows with n_images. Else
+    as `insertion_curve`; ValueError also for an undefined image.
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity, undefined)
     checks.choice("reference_similarity", reference_similarity, _COMPILED)
-    rows = _reference_rows(reference_embeddings, len(x), reference_similarity)
-    engine = _engine(engine, similarity, len(x) * (len(x) - 1) // 2 * len(sizes))
+    rows = checks.embeddings(reference_embeddings)
+    rows = _unit_rows(rows, centre=reference_similarity == "pearson")
+    n_defined = len(rows) - np.isnan(rows[:, 0]).sum()
+    if not len(rows) == n_defined == len(x):
+        raise ValueError(
+            f"reference_embeddings must give the {len(x)} images a similarity each; "
+            f"got {len(rows)} images, {n_defined} of which have one."
+        )
     return _curve(x, order, rows, sizes, similarity, undefined, engine)
 
 
 def order_curves(
-    x: np.ndarray,
-    orders: Sequence[np.ndarray],
-    reference: np.ndarray,
-    sizes: np.ndarray,
-    similarity: str = "pearson",
-    engine: str = "auto",
+    x: np.ndarray, orders, reference, sizes, similarity="pearson", engine="auto"
 ) -> np.ndarray:
     """R2 of `insertion_curve` for each of many ``orders``: (n_orders, n_sizes).
 
-    For input checked before: ``reference`` is (n_pairs,); pairs where it is NaN are
-    dropped, without the compiled kernel. R2 is NaN where an image is undefined. The
-    orders are shared among threads.
+    For input that was checked before, with ``reference`` (n_pairs,). Pairs where it is
+    NaN are dropped, in plain numpy. R2 is NaN where an image is undefined.
     """
-    engine = _engine(engine, similarity, len(reference) * len(sizes) * len(orders))
-    engine = "numpy" if np.isnan(reference).any() else engine
 
     def r2(order):
-        return _curve(x, order, reference, sizes, similarity, "nan", engine).r2
+        rest = sizes, similarity, "nan", engine, len(orders)
+        return _curve(x, order, reference, *rest).r2
 
     return np.stack(map_in_threads(r2, orders))
 
@@ -211,9 +189,8 @@ def order_curves(
 def map_in_threads(function: Callable, items: Iterable) -> list:
     """``function`` of every item, in order, in as many threads as there are cores.
 
-    The environment variable HELPERS_THREADS sets another number, 1 or more (ValueError
-    otherwise). Serial in the browser and in threads of this function. Results must not
-    depend on the number of threads.
+    HELPERS_THREADS (1 or more, else ValueError) sets another number. Serial in the
+    browser and within such a thread. Results must not depend on the number.
     """
     items = list(items)
     n_threads = int(os.environ.get("HELPERS_THREADS") or os.cpu_count() or 1)
@@ -224,15 +201,10 @@ def map_in_threads(function: Callable, items: Iterable) -> list:
     return list(_pool(n_threads, os.getpid()).map(function, items))
 
 
-# -------------------------------------------------------------------------- internals
 @functools.cache
 def _pool(n_threads: int, process: int) -> ThreadPoolExecutor:
     """Threads that stay: starting them takes as long as a curve. A fork has none."""
-
-    def mark():
-        _thread.is_worker = True
-
-    return ThreadPoolExecutor(n_threads, initializer=mark)
+    return ThreadPoolExecutor(n_threads, initializer=setattr, initargs=_IS_WORKER)
 
 
 def _checked(embeddings, order, sizes, similarity, undefined="nan"):
@@ -243,36 +215,7 @@ def _checked(embeddings, order, sizes, similarity, undefined="nan"):
     return x, order, checks.sizes(sizes, x.shape[1])
 
 
-def _reference_rows(embeddings, n_images: int, similarity: str) -> np.ndarray:
-    """Rows of length 1 whose products are the reference, (n_images, n_features)."""
-    rows = checks.embeddings(embeddings)
-    if len(rows) != n_images:
-        raise ValueError(
-            f"reference_embeddings must hold the {n_images} images of embeddings; "
-            f"got {len(rows)}."
-        )
-    rows = _unit_rows(rows, centre=similarity == "pearson")
-    undefined = np.flatnonzero(np.isnan(rows[:, 0]))
-    if undefined.size:
-        raise ValueError(
-            "reference_embeddings must give every image a similarity; image(s) "
-            f"{undefined[:5].tolist()} have none. Remove images that fire no feature."
-        )
-    return rows
-
-
-def _engine(engine: str, similarity: str, work: int) -> str:
-    """ "numpy" or "compiled", for ``work`` pairs times sizes."""
-    checks.choice("engine", engine, ENGINES)
-    if engine == "compiled":
-        checks.choice("similarity with engine 'compiled'", similarity, _COMPILED)
-    if engine != "auto":
-        return engine
-    is_possible = similarity in _COMPILED and find_spec("numba") is not None
-    return "compiled" if is_possible and work >= _WORTHWHILE else "numpy"
-
-
-def _curve(x, order, reference, sizes, similarity, undefined, engine):
+def _curve(x, order, reference, sizes, similarity, undefined, engine, n_curves=1):
     """The curve from checked input; ``reference`` pairs, or rows of length 1."""
     n = len(x)
     if reference.ndim == 1:
@@ -280,7 +223,8 @@ def _curve(x, order, reference, sizes, similarity, undefined, engine):
         mean = float(np.nanmean(reference))
     else:
         mean = float((np.square(reference.sum(axis=0)).sum() - n) / (n * (n - 1)))
-    if engine == "compiled":
+    work = n * (n - 1) // 2 * len(sizes) * n_curves
+    if _is_compiled(engine, similarity, work) and not np.isnan(reference).any():
         from kernels import curves
 
         parts, n_undefined = curves.moments(
@@ -292,6 +236,16 @@ def _curve(x, order, reference, sizes, similarity, undefined, engine):
     r2 = _r_squared(parts, mean, similarity)
     unscored = n_undefined > (0 if undefined == "nan" else n - 3)
     return InsertionCurve(sizes, np.where(unscored, np.nan, r2), n_undefined)
+
+
+def _is_compiled(engine: str, similarity: str, work: int) -> bool:
+    """Does the kernel do the ``work``, pairs times sizes?"""
+    checks.choice("engine", engine, ("auto", "numpy", "compiled"))
+    if engine == "compiled":
+        checks.choice("similarity with engine 'compiled'", similarity, _COMPILED)
+        return True
+    is_possible = similarity in _COMPILED and find_spec("numba") is not None
+    return engine == "auto" and is_possible and work >= _WORTHWHILE
 
 
 def _in_range(values: np.ndarray) -> np.ndarray:
@@ -311,11 +265,8 @@ def _unit_rows(x: np.ndarray, centre: bool) -> np.ndarray:
 
 
 def _partial_blocks(x, sizes, similarity, rows: slice) -> Iterator[np.ndarray]:
-    """At each size, similarities of the images in ``rows`` with those from there on.
-
-    (n_rows, n_images - rows.start), overwritten by the next.
-    """
-    n_rows, x = rows.stop - rows.start, x[rows.start :]
+    """Per size, similarities (n_rows, n) of ``rows`` with all from there on; reused."""
+    n_rows, x = rows.stop - rows.start, x[rows.start :, : sizes[-1]]
     starts = np.append(0, sizes[:-1])
     if similarity == "spearman":
         for size in sizes:
@@ -328,26 +279,26 @@ def _partial_blocks(x, sizes, similarity, rows: slice) -> Iterator[np.ndarray]:
             squared = squared + cdist(new[:n_rows], new, "sqeuclidean")
             yield -np.sqrt(squared)
     else:
-        for block in _correlations(x, starts, sizes, similarity != "cosine", n_rows):
-            yield block**2 if similarity == "pearson_squared" else block
+        d = _increments(x, centre=similarity != "cosine")
+        products, out = np.zeros((n_rows, len(x))), np.empty((n_rows, len(x)))
+        squares = np.cumsum(np.add.reduceat(d**2, starts), axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for start, stop, w in zip(starts, sizes, 1 / np.sqrt(squares), strict=True):
+                new = d[start:stop].T  # products += new[:n_rows] @ new.T, in place:
+                blas.dgemm(1, new, new[:n_rows], 1, products.T, 0, 1, overwrite_c=1)
+                np.multiply(products, w, out=out)
+                out *= w[:n_rows, None]
+                yield out * out if similarity == "pearson_squared" else out
 
 
-def _correlations(x, starts, sizes, centre: bool, n_rows: int) -> Iterator[np.ndarray]:
-    largest = np.abs(x).max(axis=1, keepdims=True)
-    d = np.ascontiguousarray((x / np.maximum(largest, _TINY))[:, : sizes[-1]].T)
-    if centre:  # increments whose outer products sum to centred cross-products
+def _increments(x: np.ndarray, centre: bool) -> np.ndarray:
+    """(n_features, n_images): their outer products sum to (centred) cross-products."""
+    d = np.ascontiguousarray((x / np.maximum(np.abs(x).max(axis=1), _TINY)[:, None]).T)
+    if centre:
         k = np.arange(1, len(d))[:, None]
         d[1:] = np.sqrt(k / (k + 1)) * (d[1:] - np.cumsum(d[:-1], axis=0) / k)
         d[0] = 0
-    products, out = np.zeros((n_rows, len(x))), np.empty((n_rows, len(x)))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = 1 / np.sqrt(np.cumsum(np.add.reduceat(d**2, starts), axis=0))
-        for start, stop, w in zip(starts, sizes, scale, strict=True):
-            new = d[start:stop].T  # products += new[:n_rows] @ new.T, in place:
-            blas.dgemm(1, new, new[:n_rows], 1, products.T, 0, 1, overwrite_c=1)
-            np.multiply(products, w, out=out)
-            out *= w[:n_rows, None]
-            yield out
+    return d
 
 
 def _moments(x, sizes, similarity, reference, mean) -> tuple[np.ndarray, np.ndarray]:
@@ -356,50 +307,42 @@ def _moments(x, sizes, similarity, reference, mean) -> tuple[np.ndarray, np.ndar
     step = max(1, _BLOCK // n)
 
     def part(start):
-        rows = slice(start, min(start + step, n))
+        rows, out = slice(start, min(start + step, n)), np.zeros((6, len(sizes)))
         i, j = np.triu_indices(rows.stop - start, 1, n - start)
         if reference.ndim == 1:
             n_before = start * (2 * n - start - 1) // 2
-            y = reference[n_before : n_before + len(i)]
-            i, j, y = (part[np.isfinite(y)] for part in (i, j, y))
+            y = reference[n_before : n_before + len(i)] - mean
         else:
-            y = (reference[rows] @ reference[start:].T)[i, j]
-        out, y, pairs = np.zeros((len(sizes), 6)), y - mean, i * (n - start) + j
+            y = (reference[rows] @ reference[start:].T)[i, j] - mean
+        i, j, y = (values[np.isfinite(y)] for values in (i, j, y))
+        pairs = i * (n - start) + j
         blocks = _partial_blocks(x, sizes, similarity, rows)
-        for moments, block, missing in zip(
-            out, blocks, undefined[start:].T, strict=True
-        ):
-            kept = ~(missing[i] | missing[j]) if missing.any() else ...
-            moments[:] = _moments_of(block.take(pairs)[kept], y[kept])
-        return out.T
+        for position, block in enumerate(blocks):
+            missing = undefined[start:, position]
+            kept = ~(missing[i] | missing[j]) if missing.any() else slice(None)
+            a, b = block.take(pairs)[kept], y[kept]
+            if len(a):
+                means = a.mean(), b.mean()
+                a, b = a - means[0], b - means[1]
+                out[:, position] = len(a), *means, a @ a, b @ b, a @ b
+        return out
 
-    parts = map_in_threads(part, range(0, n - 1, step))
-    return np.stack(parts), undefined.sum(axis=0)
-
-
-def _moments_of(values: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Number, two means, two sums of squares and sum of products about the means."""
-    if not len(values):
-        return np.zeros(6)
-    mean, target_mean = values.mean(), target.mean()
-    x, y = values - mean, target - target_mean
-    return np.array([len(x), mean, target_mean, x @ x, y @ y, x @ y])
+    return np.stack(map_in_threads(part, range(0, n - 1, step))), undefined.sum(axis=0)
 
 
 def _r_squared(parts: np.ndarray, mean: float, similarity: str) -> np.ndarray:
     """Squared correlation (n_sizes,) from moments (n_parts, 6, n_sizes) of the parts.
 
-    ``mean`` was taken off the reference. NaN where a side varies by no more than
-    rounding does, for a correlation that of sums of products of rows of length 1.
+    The reference came without its ``mean``. NaN where a side varies no more than by
+    rounding, for a correlation that of sums of products of rows of length 1.
     """
     n, x, y, xx, yy, xy = np.moveaxis(parts, 1, 0)
     total = n.sum(axis=0)
     share = n / np.maximum(total, 1)
     x_mean, y_mean = (share * x).sum(axis=0), (share * y).sum(axis=0)
     x, y = x - x_mean, y - y_mean
-    xx, yy, xy = (
-        s.sum(axis=0) for s in (xx + n * x * x, yy + n * y * y, xy + n * x * y)
-    )
+    xx, yy = (xx + n * x * x).sum(axis=0), (yy + n * y * y).sum(axis=0)
+    xy = (xy + n * x * y).sum(axis=0)
     noise, unit = (64 * _EPS) ** 2, 0 if similarity == "euclidean" else 1
     flat = xx <= noise * (xx + total * (x_mean**2 + unit))
     flat |= yy <= noise * (yy + total * (y_mean + mean) ** 2)
