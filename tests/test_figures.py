@@ -109,3 +109,24 @@ def test_thumbnails_show_the_images_in_order(rng):
     shown = [ax.images[0].get_array() for ax in plt.gcf().axes]
     np.testing.assert_array_equal(np.stack(shown), images)
     plt.close("all")
+
+
+def test_rows_of_images_show_each_image_in_its_row(rng):
+    images = rng.integers(0, 256, (2, 3, 4, 4, 3), dtype=np.uint8)
+    figures.rows_of_images(dict(zip(["first", "PC 1"], images, strict=True)))
+    ax = plt.gca()
+    shown = np.stack([image.get_array() for image in ax.images])
+    np.testing.assert_array_equal(shown, images.reshape(6, 4, 4, 3))
+    for image, tick in zip(ax.images[::3], ax.get_yticks(), strict=True):
+        bottom, top = image.get_extent()[2:]
+        assert top < tick < bottom
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["first", "PC 1"]
+    plt.close("all")
+
+
+def test_frames_are_drawn_around_the_chosen_cells(ax):
+    chosen = pd.DataFrame([[False, True], [True, False], [False, False]])
+    figures.heatmap(ax, chosen * 1.0)
+    figures.frame_cells(ax, chosen)
+    frames = [(int(frame.get_y()), int(frame.get_x())) for frame in ax.patches]
+    assert frames == [(0, 1), (1, 0)]
