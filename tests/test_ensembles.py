@@ -143,6 +143,9 @@ def test_at_shares_reads_the_curves(models):
     assert row["n_defined"] == np.isfinite(at).sum()
     assert row["n_above"] == sum(at > ensembles.NOTABLE_R2)
     assert row["n_undefined"] == pytest.approx(curve.n_undefined[:, 3].mean())
+    with pytest.raises(ValueError, match="unpack"):
+        sparse = curves_of(models, sizes=np.array([3, 12]))
+        ensembles.at_shares({("a", "images", "lowest"): sparse}, [0.3], 12)
 
 
 def test_subset_r2_is_read_from_the_full_curve(models):

@@ -180,13 +180,14 @@ def at_shares(
 ) -> pd.DataFrame:
     """R2 at shares of the nodes: `mean_over_models` in a row for each curve and share.
 
-    ``curves``, by data set, items and order, are `insertion_curves` with these sizes.
+    ``curves``, by data set, items and order, are `insertion_curves`; one that lacks a
+    size is a ValueError.
     "n_defined" models have a value, which exceeds `NOTABLE_R2` in "n_above" of them
     (NaN as the mean); "n_undefined" items, on average, have no similarity.
     """
     rows = []
     for ((name, items, first), curve), share in product(curves.items(), shares):
-        at = np.searchsorted(curve.sizes, size_of_share(share, n_nodes))
+        [at] = np.flatnonzero(curve.sizes == size_of_share(share, n_nodes))
         r2, n_undefined = curve.r2[:, at], curve.n_undefined[:, at].mean()
         mean = mean_over_models(r2)
         n_above = np.nan if np.isnan(mean[0]) else (r2 > NOTABLE_R2).sum()
