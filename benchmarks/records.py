@@ -1,53 +1,149 @@
-"""Recorded benchmarks (``benchmarks/results``, by ``make bench``) as tables, and what a larger study would cost."""
+"""Recorded benchmarks (``benchmarks/results``, by ``make bench``) as frames and
+numbers, and what a larger study would cost.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+RESULTS = Path(__file__).parent / "results"
+TITLES = {
+    "curve": "insertion curve, {n_images} × {n_features}, every size",
+    "image_level": "insertion curve, {n_images:,} × {n_features}, every size",
+    "bootstrap": "bootstrap, {n_resamples:,} resamples × {n_sizes} sizes",
+    "random_orders": "{n_orders:,} random orders × {n_sizes} sizes",
+    "training": "training {n_models} LeNet-5",
+    "extraction": "features of {n_images} images",
+}
+"""Benchmarks that compare contenders, and how their figures are called."""
 _DAY = 86_400
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study on paper: ``table``, a row per step, and the ``numbers`` behind it."""
+    """A study on paper."""
 
-    table: pd.DataFrame
-    numbers: dict[str, float]
+    table: pd.DataFrame  # a row per step
+    numbers: dict[str, float]  # behind it
 
 
 def read(name: str, folder: Path = RESULTS) -> dict:
-    """One benchmark's record.
-
-    Raises
-    ------
-    FileNotFoundError : it was not recorded; says how to.
-    """
-    path = Path(folder) / f"{name}.json"
+    """One benchmark's record; FileNotFoundError says how to make a missing one."""
+    path = folder / f"{name}.json"
     if not path.exists():
-        raise FileNotFoundError(f"There is no record of the benchmark {name!r}. Make one: make bench NAMES={name}")
+        raise FileNotFoundError(
+            f"The benchmark {name!r} is not recorded: make bench NAMES={name}"
+        )
     return json.loads(path.read_text())
 
 
-def table(record: Mapping) -> pd.DataFrame:
-    """Contenders of a benchmark: seconds, how many times ours, peak memory, largest difference in results."""
-    rows = [
-        {
-            "contender": row["name"],
-            "seconds": duration(row["seconds"]),
-            "times ours": f"{row['ratio']:,.1f}",
-            "peak MB": f"{row['peak_megabytes']:,.0f}" if "peak_megabytes" in row else "-",
-            "differs by at most": f"{row['largest_difference']:.0e}" if row["largest_difference"] else "0",
-        }
-        for row in record["rows"]
-    ]
-    frame = pd.DataFrame(rows)
-    return frame if any("peak_megabytes" in row for row in record["rows"]) else frame.drop(columns="peak MB")
+def comparison() -> pd.DataFrame:
+    """A row per contender of every benchmark in `TITLES`; ours comes first.
+
+    ``limit`` is the seconds that the arithmetic alone would take, NaN where unknown.
+    """
+    rows = []
+    for name, title in TITLES.items():
+        record = read(name)
+        for row in record["rows"]:
+            rows.append(
+                {
+                    "benchmark": title.format(**record),
+                    "contender": row["name"],
+                    "seconds": row["seconds"],
+                    "times ours": row["seconds"] / record["rows"][0]["seconds"],
+                    "peak MB": row.get("peak_megabytes", float("nan")),
+                    "limit": record.get("limit_seconds", float("nan")),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def growth() -> pd.DataFrame:
+    """Seconds at each ``n`` of what grows, features or images, by ``engine``."""
+    rows = []
+    for record in (read("curve"), read("streaming")):
+        for line in record["growth"]:
+            grows, engine = line["name"].split(", ")
+            label = f"{engine} (exponent {line['exponent']:.2f})"
+            for n, time in zip(line["values"], line["seconds"], strict=True):
+                rows.append({"grows": grows, "engine": label, "n": n, "seconds": time})
+    return pd.DataFrame(rows)
+
+
+def machine() -> dict[str, str]:
+    """The machine of the records in words."""
+    about = read("curve")["machine"]
+    versions = [f"{name} {version}" for name, version in about["versions"].items()]
+    return {
+        "machine": f"{about['description']}; {about['processor']}",
+        "size": f"{about['cores']} cores, {about['memory_gigabytes']} GB",
+        "versions": ", ".join(versions),
+        "recorded": f"{about['date']}, load at start {about['load_at_start']:.1f}",
+        "matrix products": f"{about['gflops_one_core']:.0f} GFLOP/s on one core, "
+        f"{about['gflops']:.0f} on all",
+        "memory": f"{about['gigabytes_per_second']:.0f} GB/s, read and written",
+        "GPU": read("training")["gpu"],
+    }
+
+
+def numbers() -> dict[str, float]:
+    """Numbers of the prose of the page on performance, by benchmark."""
+    curve, stream, train = read("curve"), read("streaming"), read("training")
+    image, boot, units = read("image_level"), read("bootstrap"), read("units_of_work")
+    about, extract, n = curve["machine"], read("extraction"), stream["n_largest"]
+    gpu = train["gpu"] if train["gpu"] != "none" else "no GPU was available"
+    return {
+        **{f"gflops{key}": about[f"gflops{key}"] for key in ("", "_one_core")},
+        "bandwidth": about["gigabytes_per_second"],
+        "n_cores": about["cores"],
+        **_seconds("curve", "ours", "numpy", "corrcoef"),
+        "curve_ours_ms": curve["rows"][0]["seconds"] * 1e3,
+        "curve_limit_ms": curve["limit_seconds"] * 1e3,
+        "curve_25088": curve["seconds_25088_features"],
+        "n_pool5": curve["growth"][0]["values"][-1],
+        "curve_difference": max(row["largest_difference"] for row in curve["rows"]),
+        **_seconds("image_level", "ours"),
+        "image_level_mb": image["rows"][0]["peak_megabytes"],
+        "image_level_reference_mb": image["reference_megabytes"],
+        "image_level_once": image["memory_seconds_once"],
+        "image_level_each": image["memory_seconds_each_size"],
+        "stream_n": n,
+        "stream_pairs": stream["largest_pairs"] / 1e9,
+        "stream_gb": stream["matrix_gigabytes"],
+        "stream_mb": stream["embedding_megabytes"],
+        "stream_seconds": stream["largest_seconds"],
+        "stream_share": 100 * stream["limit_seconds"] / stream["largest_seconds"],
+        "stream_exponent": stream["growth"][0]["exponent"],
+        "stream_million_hours": stream["largest_seconds"] * (1e6 / n) ** 2 / 3600,
+        **_seconds("bootstrap", "ours", "peer"),
+        "bootstrap_us": boot["microseconds_each"],
+        "bootstrap_peer_ms": boot["peer_microseconds_each"] / 1e3,
+        **_seconds("random_orders", "ours", "numpy", "corrcoef"),
+        **_seconds("training", "ours", "one_by_one"),
+        "training_scaling": 100 * train["scaling"],
+        "gpu": gpu,
+        "extraction_ours": extract["images_per_second"][0],
+        "extraction_loop": extract["images_per_second"][1],
+        "unit_ms": units["seconds_per_unit"] * 1e3,
+        "unit_mb": units["megabytes_per_second"],
+    }
+
+
+def _seconds(name: str, *contenders: str) -> dict[str, float]:
+    """Seconds of contenders, and how many times ours each takes, by their keys."""
+    record = read(name)
+    times = [row["seconds"] for row in record["rows"]]
+    found = {
+        f"{name}_{key}": time for key, time in zip(contenders, times, strict=False)
+    }
+    ratios = {f"{key}_times": time / times[0] for key, time in found.items()}
+    limit = record.get("limit_seconds", float("nan"))
+    return found | ratios | {f"{name}_share": 100 * limit / times[0]}
 
 
 def duration(seconds: float) -> str:
@@ -57,37 +153,64 @@ def duration(seconds: float) -> str:
     return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:#.3g}".rstrip(".")
 
 
-def costs(n_networks: int, n_layers: int, n_features: int, n_images: int, n_sizes: int = 100) -> Plan:
-    """Time, memory and transfer of insertion curves of every layer of many networks, from measured unit costs.
+def costs(
+    n_networks: int, n_layers: int, n_features: int, n_images: int, n_sizes: int = 100
+) -> Plan:
+    """Time, memory and transfer of insertion curves of every layer of many networks.
 
-    Extraction is counted as VGG-19's; a curve's time follows its multiply-adds, at the rate of the streamed benchmark.
+    From measured unit costs: extraction as VGG-19's; a curve by its multiply-adds, at
+    the rate of the streamed benchmark.
     """
-    extraction, streaming, units = read("extraction"), read("streaming"), read("units_of_work")
+    extraction, streaming, units = map(
+        read, ("extraction", "streaming", "units_of_work")
+    )
     cores, n_pairs = extraction["machine"]["cores"], n_images * (n_images - 1) / 2
-    extract = extraction["vgg19_seconds_per_image"] * cores * n_images
-    # products of the features inserted and, streamed, of as many of the reference, and three sums at each size
-    measured = streaming["largest_pairs"] * (4 * streaming["n_features"] + 3 * streaming["n_sizes"])
-    rate = measured / (streaming["largest_seconds"] * streaming["machine"]["cores"])
-    curve = n_pairs * (4 * n_features + 3 * n_sizes) / rate
-    layer = n_images * n_features
-    all_layers, results = n_networks * n_layers * layer * 4, n_networks * n_layers * n_sizes * 2 * 8
-    numbers = {
-        "n_layers": n_layers, "n_features": n_features, "n_sizes": n_sizes, "cores": cores,
-        "extract_core_days": n_networks * extract / _DAY, "curve_core_days": n_networks * n_layers * curve / _DAY,
-        "matrix_gb": n_pairs * 8 / 1e9, "layer_gb": layer * 8 / 1e9, "embeddings_tb": all_layers / 1e12,
-        "transfer_days": all_layers / 1e6 / units["megabytes_per_second"] / _DAY, "results_mb": results / 1e6,
-        "curve_minutes": curve / 60, "overhead_ms": units["seconds_per_unit"] * 1e3,
-    }  # fmt: skip
-    core_days = {
-        "extract features": (n_networks, extract, numbers["extract_core_days"]),
-        "insertion curves": (n_networks * n_layers, curve, numbers["curve_core_days"]),
-        "Dask and store": (
-            n_networks * n_layers, units["seconds_per_unit"], n_networks * n_layers * units["seconds_per_unit"] / _DAY
+    # per pair: products of inserted features and of as many of the reference's, and
+    # three sums at each size
+    measured = 4 * streaming["n_features"] + 3 * streaming["n_sizes"]
+    rate = streaming["largest_pairs"] * measured / streaming["largest_seconds"]
+    layers, layer = n_networks * n_layers, n_images * n_features * 4
+    steps = {
+        "extract features": (
+            n_networks,
+            extraction["vgg19_seconds_per_image"] * cores * n_images,
         ),
-    }  # fmt: skip
+        "insertion curves": (
+            layers,
+            n_pairs
+            * (4 * n_features + 3 * n_sizes)
+            / rate
+            * streaming["machine"]["cores"],
+        ),
+        "Dask and store": (layers, units["seconds_per_unit"]),
+    }
+    days = {step: n * each / _DAY for step, (n, each) in steps.items()}
     rows = [
-        {"step": step, "units": f"{n:,}", "seconds each": duration(each), "days of one core": duration(days),
-         "days of 200 cores": duration(days / 200)}
-        for step, (n, each, days) in core_days.items()
-    ]  # fmt: skip
-    return Plan(pd.DataFrame(rows), numbers)
+        {
+            "step": step,
+            "units": f"{n:,}",
+            "seconds each": duration(each),
+            "days of one core": duration(days[step]),
+            "days of 200 cores": duration(days[step] / 200),
+        }
+        for step, (n, each) in steps.items()
+    ]
+    transferred = layers * layer
+    return Plan(
+        pd.DataFrame(rows),
+        {
+            "n_layers": n_layers,
+            "n_features": n_features,
+            "n_sizes": n_sizes,
+            "cores": cores,
+            "extract_core_days": days["extract features"],
+            "curve_core_days": days["insertion curves"],
+            "curve_minutes": steps["insertion curves"][1] / 60,
+            "overhead_ms": units["seconds_per_unit"] * 1e3,
+            "matrix_gb": n_pairs * 8 / 1e9,
+            "layer_gb": layer * 2 / 1e9,
+            "embeddings_tb": transferred / 1e12,
+            "transfer_days": transferred / 1e6 / units["megabytes_per_second"] / _DAY,
+            "results_mb": layers * n_sizes * 2 * 8 / 1e6,
+        },
+    )
