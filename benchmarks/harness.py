@@ -1,4 +1,8 @@
-"""Timing for the benchmarks: contenders alternate in one run, their results are compared, and a file says on what."""
+"""Timing: contenders take turns in one run, and their results are compared.
+
+pytest-benchmark would time each contender in a block of its own, so that a change in
+the machine's load favours one of them, and would compare no results.
+"""
 
 from __future__ import annotations
 
@@ -16,41 +20,38 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import data, parallel
+from benchmarks.records import RESULTS
+from helpers import data
 
-RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("numpy", "scipy", "numba", "rsatoolbox", "torch", "distributed")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to get a result: ``call()`` gives an array that must equal the first contender's to ``tolerance``.
-
-    ``share`` of the whole work that one call does (its time is divided by it), and ``rounds`` it takes part in.
-    ``compare`` takes the first contender's result to what this one computes (a part of it, say).
-    """
+    """One way to get a result, compared with that of the first contender."""
 
     name: str
     call: Callable[[], np.ndarray]
-    share: float = 1.0
-    rounds: int = 5
-    tolerance: float = 1e-10
-    compare: Callable[[np.ndarray], np.ndarray] = lambda result: result
+    share: float = 1.0  # of the whole work that a call does: its time is divided by it
+    rounds: int = 5  # in which it takes part
+    tolerance: float = 1e-10  # largest difference from the first contender's result
+    part: object = ...  # index of what it computes in the first contender's result
 
 
 def seconds(call: Callable[[], object]) -> tuple[float, object]:
-    """Wall time of one call, and what it gave."""
+    """Wall time of one call, and its result."""
     start = time.perf_counter()
     result = call()
     return time.perf_counter() - start, result
 
 
 def best(call: Callable[[], object], rounds: int = 5) -> float:
-    """Shortest of some wall times: for rates of the machine."""
+    """Shortest wall time of several calls."""
     return min(seconds(call)[0] for _ in range(rounds))
 
 
 def peak_megabytes(call: Callable[[], object]) -> float:
-    """Most memory that a call holds at a time beyond what was there, as numpy reports it."""
+    """Most memory that a call holds at a time beyond what was in use before."""
     tracemalloc.start()
     call()
     peak = tracemalloc.get_traced_memory()[1]
@@ -59,12 +60,12 @@ def peak_megabytes(call: Callable[[], object]) -> float:
 
 
 def compare(contenders: Sequence[Contender], memory: bool = True) -> list[dict]:
-    """Run all in turn, round after round; returns a row each. AssertionError where results differ.
+    """Run all in turn, round after round; a row of the record for each.
 
-    The first is ours; every contender is called once before anything is timed.
+    The first is ours. Who takes part in several rounds is called once before, and, with
+    ``memory``, once more for its peak. AssertionError where results differ.
     """
-    times: dict[str, list[float]] = {c.name: [] for c in contenders}
-    results = {}
+    times, results = {c.name: [] for c in contenders}, {}
     for c in contenders:
         if c.rounds > 1:
             c.call()
@@ -73,25 +74,26 @@ def compare(contenders: Sequence[Contender], memory: bool = True) -> list[dict]:
             if number < c.rounds:
                 elapsed, results[c.name] = seconds(c.call)
                 times[c.name].append(elapsed / c.share)
-    ours = results[contenders[0].name]
-    rows, first = [], statistics.median(times[contenders[0].name])
+    rows = []
     for c in contenders:
-        expected = c.compare(ours)
-        np.testing.assert_allclose(results[c.name], expected, rtol=0, atol=c.tolerance, err_msg=c.name)
-        difference = np.abs(np.asarray(results[c.name]) - expected)
-        median = statistics.median(times[c.name])
-        rows.append(
-            {"name": c.name, "seconds": median, "ratio": median / first, "times": times[c.name], "share": c.share,
-             "largest_difference": float(np.nanmax(difference, initial=0))}
-        )  # fmt: skip
-        if memory and c.rounds > 1:  # what takes part once is too slow to be run again for this
-            rows[-1]["peak_megabytes"] = peak_megabytes(c.call)
-        print(f"  {c.name:58s} {median:10.4f} s  {median / first:10.1f} x", flush=True)
+        expected, result = results[contenders[0].name][c.part], results[c.name]
+        np.testing.assert_allclose(result, expected, 0, c.tolerance, err_msg=c.name)
+        row = {
+            "name": c.name,
+            "seconds": statistics.median(times[c.name]),
+            "times": times[c.name],
+            "share": c.share,
+            "largest_difference": float(np.nanmax(np.abs(result - expected))),
+        }
+        if memory and c.rounds > 1:
+            row["peak_megabytes"] = peak_megabytes(c.call)
+        print(f"  {c.name:40s} {row['seconds']:10.4f} s", flush=True)
+        rows.append(row)
     return rows
 
 
-def growth(name: str, values: Sequence[int], make: Callable[[int], Callable[[], object]], rounds: int = 3) -> dict:
-    """Shortest time at each of ``values``, and the exponent of growth over its upper half."""
+def growth(name: str, values: Sequence[int], make: Callable, rounds: int = 3) -> dict:
+    """Shortest time of ``make(value)`` per value; exponent over the upper half."""
     times = []
     for value in values:
         call = make(value)
@@ -99,50 +101,56 @@ def growth(name: str, values: Sequence[int], make: Callable[[int], Callable[[], 
         times.append(best(call, rounds))
     half = len(values) // 2
     slope = np.polyfit(np.log(values[half:]), np.log(times[half:]), 1)[0]
-    return {"name": name, "values": list(values), "seconds": times, "exponent": float(slope)}
+    exponent = float(slope)
+    return {"name": name, "values": values, "seconds": times, "exponent": exponent}
 
 
 def machine() -> dict:
-    """The machine in words and rates: nothing that names it."""
-    n = parallel.threads()
-    product = {threads: _product_rate(threads) for threads in (1, n)}
-    copy = {threads: _copy_rate(threads) for threads in (1, n)}
+    """The machine in words and rates; nothing that names it."""
+    n = int(os.environ.get("HELPERS_THREADS") or os.cpu_count() or 1)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "description": data.machine(), "processor": _processor(), "cores": n,
-        "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "versions": data.versions("numpy", "scipy", "numba", "rsatoolbox", "torch", "torchvision", "distributed"),
-        "code": data.code_hash()[:12], "command": "make bench", "date": date.today().isoformat(),
+        "description": data.machine(),
+        "processor": _processor(),
+        "cores": n,
+        "memory_gigabytes": round(memory / 2**30),
+        "versions": data.versions(*PACKAGES),
+        "code": data.code_hash()[:12],
+        "command": "make bench",
+        "date": date.today().isoformat(),
         "load_at_start": os.getloadavg()[0],
-        "gflops_one_core": product[1], "gflops": product[n], "gigabytes_per_second": copy[n],
-    }  # fmt: skip
+        "gflops_one_core": _product_rate(1),
+        "gflops": _product_rate(n),
+        "gigabytes_per_second": _copy_rate(n),
+    }
 
 
 def write(name: str, content: dict, about: dict) -> None:
-    """Write one results file."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"benchmark": name, **content, "machine": about}, indent=1) + "\n")
+    """Write one record."""
+    record = {"benchmark": name, **content, "machine": about}
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    text = info.read_text() if info.exists() else ""
+    lines = [line for line in text.splitlines() if line.startswith("model name")]
+    return lines[0].partition(":")[2].strip() if lines else platform.processor()
 
 
-def _on_threads(n: int, call: Callable[[int], object]) -> None:
+def _fastest_on_threads(n: int, call: Callable[[int], object]) -> float:
+    """Seconds in which ``n`` threads each do their call."""
     with ThreadPoolExecutor(n) as pool:
-        list(pool.map(call, range(n)))
+        return best(lambda: list(pool.map(call, range(n))), 7)
 
 
 def _product_rate(n: int) -> float:
-    """Floating-point operations per second, in 1e9, of matrix products on ``n`` threads at once."""
+    """1e9 floating-point operations a second, of matrix products on ``n`` threads."""
     a = np.random.default_rng(0).normal(size=(n, 1200, 1200))
-    return 2 * 1200**3 * n / best(lambda: _on_threads(n, lambda i: a[i] @ a[i]), 7) / 1e9
+    return 2 * 1200**3 * n / _fastest_on_threads(n, lambda i: a[i] @ a[i]) / 1e9
 
 
 def _copy_rate(n: int) -> float:
-    """Gigabytes per second read and written, together, by copying on ``n`` threads at once."""
-    a = np.ones((n, 2**25))
-    b = np.zeros_like(a)
-    return 2 * a.nbytes / best(lambda: _on_threads(n, lambda i: np.copyto(b[i], a[i])), 7) / 1e9
+    """Gigabytes a second, read and written together, copied by ``n`` threads."""
+    a, b = np.ones((n, 2**25)), np.zeros((n, 2**25))
+    return 2 * a.nbytes / _fastest_on_threads(n, lambda i: np.copyto(b[i], a[i])) / 1e9

@@ -133,7 +133,7 @@ def insertion_curve(
     Returns
     -------
     InsertionCurve, equal to recomputing each partial matrix to 1e-10. R2 is NaN also
-    where a side is constant over pairs. ValueError for bad input; "compiled" needs numba.
+    where a side is constant over pairs. ValueError for bad input; numba for "compiled".
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity, undefined)
     pairs = checks.reference(reference, len(x))
