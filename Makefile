@@ -73,7 +73,7 @@ train: .venv/installed ## train the LeNet-5 ensembles again (long)
 	$(BIN)/python -m pipeline train cifar10
 
 bench: .venv/installed ## run the benchmarks, some ten minutes; NAMES="curve bootstrap" for a selection
-	$(BIN)/python benchmarks/run.py $(NAMES)
+	$(BIN)/python -m benchmarks.run $(NAMES)
 
 screenshots: .venv/installed ## pictures of every built page in _build/screenshots: wide, phone, dark
 	@$(BIN)/python scripts/screenshots.py
