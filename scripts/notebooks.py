@@ -26,7 +26,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from papermill.translators import papermill_translators
 
-from helpers import data
+from pipeline import manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXECUTED = ROOT / "_build" / "executed"
@@ -48,7 +48,7 @@ ALSO_READ = (
     "benchmarks/results/*.json",
     "requirements.lock",
 )
-"""What pages depend on besides `helpers.data.state` (code, versions, shipped files)."""
+"""What pages depend on besides `pipeline.manifest.state`."""
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 PYTHON = papermill_translators.find_translator("python3", "python")
 
@@ -164,7 +164,7 @@ def project_state() -> str:
     """The key of everything outside a notebook that its outputs depend on."""
     files = sorted(path for pattern in ALSO_READ for path in ROOT.glob(pattern))
     contents = [path.name + path.read_text("utf-8") for path in files]
-    return digest(data.state(), sys.version, *contents)
+    return digest(manifest.state(), sys.version, *contents)
 
 
 def digest(*parts: str) -> str:

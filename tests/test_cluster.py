@@ -82,7 +82,7 @@ def test_the_state_of_units_is_that_of_the_project_and_their_own_file(monkeypatc
     state = cluster.state_of.__wrapped__
     before = state(__file__)
     assert before != state(cluster.__file__)
-    monkeypatch.setattr(data, "state", lambda: "another state")
+    monkeypatch.setattr(manifest, "state", lambda: "another state")
     assert before != state(__file__)
 
 

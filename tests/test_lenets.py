@@ -42,19 +42,30 @@ def test_poz_and_class_means_are_those_of_the_kept_images(computed):
 def test_they_are_computed_once_and_read_as_the_same_bits(
     computed, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(data, "lenets_folder", lambda: tmp_path)
-    monkeypatch.setattr(data, "LENET_BLOCK", 3)
+    monkeypatch.setattr(lenets, "folder", lambda: tmp_path)
     same(data.load_lenets(*VARIANT), computed)
-    files = sorted(path.name for path in tmp_path.glob("*.npz"))
-    assert files == ["lenets_cifar10_lr0.001_00.npz", "lenets_cifar10_lr0.001_03.npz"]
+    files = [path.name for path in tmp_path.glob("*.npz")]
+    assert files == data.lenet_files("cifar10_lr0.001", 4)
     monkeypatch.setattr(
         lenets, "compute", lambda *_, **__: pytest.fail("computed again")
     )
     same(data.load_lenets(*VARIANT), computed)
     first = data.load_lenets("cifar10", 2, "_lr0.001")
     np.testing.assert_array_equal(first.poz, computed.poz[:2])
-    with pytest.raises(ValueError, match="n_models must be at most 4; got 5"):
-        data.load_lenets("cifar10", 5, "_lr0.001")
+    for n_models in (5, 15):
+        with pytest.raises(ValueError, match=f"at most 4; got {n_models}"):
+            data.load_lenets("cifar10", n_models, "_lr0.001")
+
+
+def test_models_of_several_files_are_joined_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(lenets, "folder", lambda: tmp_path)
+    models = data.load_lenets("cifar10", 23)
+    assert len(list(tmp_path.glob("*.npz"))) == 5 and len(models) == 23
+    assert models.seeds.tolist() == list(range(23))
+    same(data.load_lenets("cifar10", 23), models)
+    (tmp_path / "lenets_cifar10_20.npz").unlink()  # as an interrupted run leaves it
+    same(data.load_lenets("cifar10", 23), models)
+    np.testing.assert_array_equal(models.poz[22], lenets.compute("cifar10", 23).poz[22])
 
 
 def test_without_torch_files_beside_the_data_are_read(computed, tmp_path, monkeypatch):
@@ -66,14 +77,6 @@ def test_without_torch_files_beside_the_data_are_read(computed, tmp_path, monkey
     for options in ({"train": True}, {"data": "full"}):
         with pytest.raises(RuntimeError, match="needs torch"):
             data.load_lenets("mnist", 2, **options)
-
-
-def test_an_interrupted_computation_is_completed(computed, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "lenets_folder", lambda: tmp_path)
-    monkeypatch.setattr(data, "LENET_BLOCK", 2)
-    paths = lenets.ensure("cifar10_lr0.001")
-    paths[1].unlink()
-    same(data.load_lenets(*VARIANT), computed)
 
 
 @pytest.mark.slow

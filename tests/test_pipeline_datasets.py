@@ -211,6 +211,17 @@ def test_registering_again_keeps_other_entries_and_texts_not_given(
     assert data.manifest()[1]["arrays"]["weight"]["dtype"] == "float16"
 
 
+def test_the_state_follows_code_and_shipped_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("HELPERS_SHIPPED", str(tmp_path))
+    states = set()
+    for sha256 in ("0" * 64, "1" * 64):
+        entries = [{"file": "a.npz", "sha256": sha256}]
+        (tmp_path / "manifest.json").write_text(json.dumps(entries))
+        states |= {manifest.state(), manifest.state("helpers/data")}
+        assert manifest.state("helpers/data") in states
+    assert len(states) == 4
+
+
 @pytest.mark.parametrize("command", pipeline.COMMANDS)
 def test_each_command_has_a_function_of_its_arguments(command):
     import ast

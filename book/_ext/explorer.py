@@ -22,6 +22,7 @@ from sklearn.manifold import ClassicalMDS, smacof
 
 from helpers import checks, data, ensembles, rsa, sparsity
 from helpers.figures import MARKERS, NAMES, PALETTE, WIDTH
+from pipeline import lenets
 
 SHARES = np.array([0.01, *(np.arange(1, 41) / 40)])
 """Shares of the nodes at which everything is shown."""
@@ -172,7 +173,7 @@ def _objects() -> Scene:
 def _lenet(dataset: str) -> tuple[data.Lenets, np.ndarray]:
     """One LeNet-5, and the images of its activations, in colour."""
     model, sample = data.load_lenets(dataset, 1), data.load_sample(dataset)
-    images = sample.x_test[data.kept_images(sample.y_test)]
+    images = sample.x_test[lenets.kept_images(sample.y_test)]
     in_colour = images if images.ndim == 4 else np.repeat(images[..., None], 3, axis=3)
     return model, in_colour
 

@@ -20,9 +20,9 @@ from PIL import Image
 
 import explorer
 from explorer import Scene, Walk
-from helpers import data
 from helpers.figures import NAMES
 from page import ROOT
+from pipeline import manifest
 
 TILE, PER_ROW = 72, 10
 """Pixels of a picture's side, twice what the map shows; pictures in a row."""
@@ -44,7 +44,7 @@ def add(app, exception) -> None:
     if exception or app.builder.format != "html":
         return
     scripts = [Path(explorer.__file__).read_bytes(), Path(__file__).read_bytes()]
-    key = hashlib.sha256(data.state().encode() + b"".join(scripts)).hexdigest()[:12]
+    key = hashlib.sha256(manifest.state().encode() + b"".join(scripts)).hexdigest()[:12]
     folder = ROOT / "_build" / f"explorer-{key}"
     write_once(folder)
     shutil.copytree(folder, Path(app.outdir) / "explorer", dirs_exist_ok=True)

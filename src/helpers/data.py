@@ -27,8 +27,6 @@ CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
 CLASSES = {"mnist": tuple("0123456789"), "cifar10": tuple(CIFAR10.split(" "))}
 TILES_PER_ROW = 50
 """Images in a row of a shipped sheet."""
-LENET_BLOCK = 10
-"""Models in each file of LeNet activations."""
 PACKAGES = ("numpy", "scipy", "pandas", "seaborn", "numba", "torch", "torchvision")
 """What numbers depend on, beside this package."""
 
@@ -252,50 +250,32 @@ def load_lenets(
     """
     checks.choice("dataset", dataset, CLASSES)
     checks.at_least("n_models", n_models, 1)
-    if train or data != "shipped":
-        lenets = _lenets_maker()
-        return lenets.compute(dataset, n_models, variant, train, epochs, data, device)
     files = lenet_files(dataset + variant, n_models)
-    in_data = all((data_folder() / file).is_file() for file in files)  # in a browser
-    folder = data_folder() if in_data else lenets_folder()
-    if not all((folder / file).is_file() for file in files):
-        _lenets_maker().ensure(dataset + variant)
-    paths = [folder / file for file in files if (folder / file).is_file()]
-    return _joined(dataset, [read_arrays(path) for path in paths], n_models)
+    paths = [data_folder() / file for file in files]  # there in a browser
+    if not train and data == "shipped" and all(path.is_file() for path in paths):
+        return read_lenets(dataset, paths, n_models)
+    try:
+        from pipeline import lenets
+
+        return lenets.load(dataset, n_models, variant, train, epochs, data, device)
+    except ModuleNotFoundError as error:
+        message = f"This needs {error.name}, which is not installed here."
+        raise RuntimeError(message) from error
 
 
 def lenet_files(name: str, n_models: int) -> list[str]:
-    """Files with activations of the first models; ``name`` is data set and variant."""
-    starts = range(0, n_models, LENET_BLOCK)
-    return [f"lenets_{name}_{start:02d}.npz" for start in starts]
+    """Files of the first models, ten in each; ``name`` is data set and variant."""
+    return [f"lenets_{name}_{start:02d}.npz" for start in range(0, n_models, 10)]
 
 
-def lenets_folder() -> Path:
-    """Where activations of the LeNets lie for the present state of the project."""
-    made_by = ("pipeline/lenets", "pipeline/networks", "pipeline/training")
-    key = state(*made_by, "helpers/data", "helpers/sparsity")
-    return data_folder().parent / "_build" / f"lenets-{key[:16]}"
-
-
-def kept_images(labels: np.ndarray) -> np.ndarray:
-    """Ascending positions of the test images whose activations `Lenets` has."""
-    return stratified(labels, 200, np.random.default_rng(0))
-
-
-def _lenets_maker():
-    try:
-        from pipeline import lenets
-    except ModuleNotFoundError as error:
-        raise RuntimeError("This needs torch, which is not installed here.") from error
-    return lenets
-
-
-def _joined(dataset: str, blocks: list[Arrays], n_models: int) -> Lenets:
+def read_lenets(dataset: str, paths: list[Path], n_models: int) -> Lenets:
+    """The first ``n_models`` of files that `pipeline.lenets` wrote."""
+    blocks = [read_arrays(path) for path in paths]
     about = {name: blocks[0].pop(name) for name in ("n_test", "labels", "command")}
+    about |= {"n_test": int(about["n_test"]), "command": str(about["command"])}
     arrays = {k: np.concatenate([b[k] for b in blocks])[:n_models] for k in blocks[0]}
     if (n_known := len(arrays["seeds"])) < n_models:
         raise ValueError(f"n_models must be at most {n_known}; got {n_models}.")
-    about |= {"n_test": int(about["n_test"]), "command": str(about["command"])}
     return Lenets(dataset, **about, **arrays)
 
 
@@ -333,13 +313,6 @@ def code_hash(*modules: str) -> str:
         name = path.relative_to(source).as_posix()
         digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-def state(*modules: str) -> str:
-    """sha256 over code (of ``modules``, else all), versions and shipped files."""
-    files = {entry["file"]: entry["sha256"] for entry in manifest()}
-    about = [code_hash(*modules), versions(), files]
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def machine() -> str:

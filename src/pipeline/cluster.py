@@ -77,7 +77,7 @@ class Unit:
 @functools.cache
 def state_of(file: str) -> str:
     """The state of the project and of the file that a unit's function is in."""
-    return data.state() + data.file_sha256(Path(file))
+    return manifest.state() + data.file_sha256(Path(file))
 
 
 def units(

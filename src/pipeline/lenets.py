@@ -1,7 +1,7 @@
 """Activations of the shipped LeNet-5s: computed once per state, then only read.
 
-`helpers.data.load_lenets` reads the files and asks this module for those that are
-missing. They lie in `helpers.data.lenets_folder`.
+`helpers.data.load_lenets` asks this module for what does not lie in ``data/`` itself.
+torch is imported only where something is computed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,44 @@ import numpy as np
 from filelock import FileLock
 
 from helpers import data, sparsity
-from pipeline import datasets, manifest, training
+from pipeline import datasets, manifest
 
 NAMES = ("mnist", "cifar10", "cifar10_lr0.001", "cifar10_lr0.004")
 """The shipped ensembles: data set and variant."""
+MADE_BY = (
+    "pipeline/lenets",
+    "pipeline/networks",
+    "pipeline/training",
+    "helpers/data",
+    "helpers/sparsity",
+)
+"""The code that the activations depend on."""
+
+
+def folder() -> Path:
+    """Where the files lie for the present state of the project."""
+    key = manifest.state(*MADE_BY)[:16]
+    return data.data_folder().parent / "_build" / f"lenets-{key}"
+
+
+def load(
+    dataset: str,
+    n_models: int,
+    variant: str,
+    train: bool,
+    epochs: int,
+    source: str,
+    device: str,
+) -> data.Lenets:
+    """What `helpers.data.load_lenets` describes: read where possible, else computed."""
+    if train or source != "shipped":
+        return compute(dataset, n_models, variant, train, epochs, source, device)
+    name = dataset + variant
+    paths = [folder() / file for file in data.lenet_files(name, n_models)]
+    if not all(path.is_file() for path in paths):
+        known = set(ensure(name))
+        paths = [path for path in paths if path in known]
+    return data.read_lenets(dataset, paths, n_models)
 
 
 def ensure(*names: str) -> list[Path]:
@@ -23,12 +57,14 @@ def ensure(*names: str) -> list[Path]:
 
     Processes that ask at the same time wait for the one that computes.
     """
-    folder, paths = data.lenets_folder(), []
-    folder.mkdir(parents=True, exist_ok=True)
+    from pipeline import training
+
+    paths, target = [], folder()
+    target.mkdir(parents=True, exist_ok=True)
     for name in names or NAMES:
         n_models = len(training.load_shipped(name))
-        files = [folder / file for file in data.lenet_files(name, n_models)]
-        with FileLock(folder / f"{name}.lock"):
+        files = [target / file for file in data.lenet_files(name, n_models)]
+        with FileLock(target / f"{name}.lock"):
             if not all(file.is_file() for file in files):
                 _write(name, files)
         paths += files
@@ -38,10 +74,10 @@ def ensure(*names: str) -> list[Path]:
 def _write(name: str, files: list[Path]) -> None:
     dataset, _, variant = name.partition("_")
     models = compute(dataset, variant=variant and f"_{variant}")
-    for i, file in enumerate(files):
-        block = slice(i * data.LENET_BLOCK, (i + 1) * data.LENET_BLOCK)
+    parts = np.array_split(np.arange(len(models)), range(10, len(models), 10))
+    for part, file in zip(parts, files, strict=True):
         arrays = {
-            key: value if key in ("n_test", "labels", "command") else value[block]
+            key: value if key in ("n_test", "labels", "command") else value[part]
             for key, value in vars(models).items()
             if key != "dataset"
         }
@@ -58,7 +94,9 @@ def compute(
     source: str = "shipped",
     device: str = "cpu",
 ) -> data.Lenets:
-    """What `helpers.data.load_lenets` describes, computed now."""
+    """Activations of an ensemble, shipped or trained now."""
+    from pipeline import training
+
     images, command = datasets.load_images(dataset, source), "trained in this run"
     if train:
         models = training.ensemble(dataset, n_models, epochs, source, device)
@@ -67,7 +105,7 @@ def compute(
         commands = {entry["file"]: entry["command"] for entry in data.manifest()}
         command = commands[f"lenet5_{dataset}{variant}.safetensors"]
     x = training.ensemble_embeddings(models, images.x_test)
-    kept = data.kept_images(images.y_test)
+    kept = kept_images(images.y_test)
     return data.Lenets(
         dataset=dataset,
         seeds=models.seeds,
@@ -85,6 +123,11 @@ def class_means(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean embedding of each class, in ascending order of ``labels`` (n_images,)."""
     x, classes = embeddings.astype(np.float64), np.unique(labels)
     return np.stack([x[labels == label].mean(axis=0) for label in classes])
+
+
+def kept_images(labels: np.ndarray) -> np.ndarray:
+    """Ascending positions of the test images whose activations are kept."""
+    return data.stratified(labels, 200, np.random.default_rng(0))
 
 
 def record(command: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -25,6 +26,16 @@ def atomic(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
         yield (temporary := Path(folder) / path.name)
         os.replace(temporary, path)
+
+
+def state(*modules: str) -> str:
+    """sha256 over code (of ``modules``, else all), versions and shipped files.
+
+    What is kept between runs is kept under this key.
+    """
+    files = {entry["file"]: entry["sha256"] for entry in data.manifest()}
+    about = [data.code_hash(*modules), data.versions(), files]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def register(file: Path, command: str, **texts: str) -> dict:
