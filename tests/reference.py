@@ -1,4 +1,4 @@
-"""Slow, obvious versions of the method, written from the definitions; the tests compare `helpers` with these."""
+"""Slow, obvious versions of the method, written from the definitions."""
 
 import numpy as np
 from scipy import stats
@@ -16,7 +16,10 @@ def similarity_matrix(x, method):
                 if a.any() and b.any():
                     out[i, j] = a @ b / np.sqrt((a @ a) * (b @ b))
             elif np.ptp(a) > 0 and np.ptp(b) > 0:
-                r = (stats.spearmanr if method == "spearman" else stats.pearsonr)(a, b).statistic
+                correlation = (
+                    stats.spearmanr if method == "spearman" else stats.pearsonr
+                )
+                r = correlation(a, b).statistic
                 out[i, j] = r**2 if method == "pearson_squared" else r
     return out
 
@@ -27,13 +30,15 @@ def r_squared(a, b):
 
 
 def insertion_curve(x, order, reference, sizes, method, undefined="nan"):
+    """R2 and the number of undefined images, each (n_sizes,)."""
     r2, n_undefined = [], []
     for size in sizes:
         partial = similarity_matrix(x[:, order[:size]], method)
-        good = ~np.isnan(np.diag(partial))
-        n_undefined.append((~good).sum())
-        enough = good.all() if undefined == "nan" else good.sum() >= 3
-        kept = np.ix_(good, good)
-        defined = enough and np.ptp(partial[kept][np.triu_indices(good.sum(), 1)]) > 1e-12
-        r2.append(r_squared(partial[kept], reference[kept]) if defined else np.nan)
+        defined = ~np.isnan(np.diag(partial))
+        n_undefined.append((~defined).sum())
+        enough = defined.all() if undefined == "nan" else defined.sum() >= 3
+        kept = np.ix_(defined, defined)
+        pairs = partial[kept][np.triu_indices(defined.sum(), 1)]
+        varies = enough and np.ptp(pairs) > 1e-12
+        r2.append(r_squared(partial[kept], reference[kept]) if varies else np.nan)
     return np.array(r2), np.array(n_undefined)

@@ -1,85 +1,130 @@
-"""Records of benchmarks: what they must hold, and the arithmetic of the large study made from them."""
-
-import json
-import sys
-from pathlib import Path
+"""Records of benchmarks, and the arithmetic of the large study made from them."""
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+from benchmarks import figures, harness, records
 
-import harness  # noqa: E402
+MACHINE = {"description", "processor", "cores", "versions", "date", "gflops"}
 
-from helpers import benchmarks  # noqa: E402
 
-NAMES = ("curve", "image_level", "streaming", "bootstrap", "random_orders", "training", "extraction", "units_of_work")
+NAMES = sorted(path.stem for path in records.RESULTS.glob("*.json"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_record_names_the_kind_of_machine_and_ours_comes_first(name):
-    record = benchmarks.read(name)
-    assert {"description", "processor", "cores", "versions", "date", "gflops"} <= record["machine"].keys()
+def test_record_holds_equal_results_and_names_no_machine(name):
+    record = records.read(name)
+    assert record["benchmark"] == name and record["machine"].keys() >= MACHINE
+    assert "hostname" not in record["machine"]
     for row in record.get("rows", []):
-        assert row["seconds"] > 0 and row["largest_difference"] <= 1e-4
+        assert 0 < min(row["times"]) and row["largest_difference"] <= 1e-4
         assert row["seconds"] == pytest.approx(np.median(row["times"]))
-    if "rows" in record:
-        assert record["rows"][0]["ratio"] == 1 and record["rows"][0]["name"].startswith(("ours", "streamed"))
+
+
+def test_recorded_claims_of_speed():
+    """About a thousand times numpy.corrcoef and rsatoolbox; ours is the fastest."""
+    numbers, table = records.numbers(), records.comparison()
+    assert numbers["curve_corrcoef_times"] > 900
+    assert numbers["bootstrap_peer_times"] > 900
+    assert (table["times ours"] >= 1).all() and (
+        table["limit"] <= table["seconds"]
+    ).sum()
+    fastest = table.groupby("benchmark", sort=False)["seconds"].idxmin()
+    assert table.loc[fastest, "contender"].str.startswith("ours").all()
 
 
 def test_missing_record_says_how_to_make_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="make bench NAMES=curve"):
-        benchmarks.read("curve", tmp_path)
+        records.read("curve", tmp_path)
 
 
-def test_contenders_alternate_and_different_results_are_an_error(capsys):
+def test_contenders_alternate_and_a_part_of_the_work_counts_as_a_part():
     called = []
 
-    def gives(name, value):
+    def contender(name, value, share=1.0, part=...):
         def call():
             called.append(name)
-            return np.array([value])
+            return np.array(value)
 
-        return call
+        return harness.Contender(name, call, share, 2, part=part)
 
-    pair = [harness.Contender("ours", gives("a", 1.0), rounds=2), harness.Contender("peer", gives("b", 1.0), 0.5, 2)]
-    rows = harness.compare(pair, memory=False)
-    assert called == ["a", "b"] * 3 and [row["share"] for row in rows] == [1, 0.5]
+    pair = [contender("ours", [1.0, 2.0]), contender("peer", [2.0], 0.5, np.s_[1:])]
+    ours, peer = harness.compare(pair, memory=False)
+    assert called == ["ours", "peer"] * 3
+    assert ours["share"] == 1 and peer["share"] == 0.5
+    assert ours["largest_difference"] == peer["largest_difference"] == 0
     with pytest.raises(AssertionError, match="peer"):
-        harness.compare([pair[0], harness.Contender("peer", gives("b", 1.1))], memory=False)
+        harness.compare([pair[0], contender("peer", [1.0, 2.1])], memory=False)
+
+
+def test_seconds_are_medians_of_the_whole_work(monkeypatch):
+    times = iter([9, 1, 2, 6, 3, 4])  # ours, peer by turns
+    monkeypatch.setattr(harness, "seconds", lambda call: (next(times), call()))
+    call = np.zeros
+    pair = [
+        harness.Contender("ours", lambda: call(1), rounds=3),
+        harness.Contender("peer", lambda: call(1), share=0.5, rounds=3),
+    ]
+    rows = harness.compare(pair, memory=False)
+    assert [row["seconds"] for row in rows] == [3, 8]
 
 
 def test_growth_finds_the_exponent(monkeypatch):
     monkeypatch.setattr(harness, "best", lambda call, rounds: 3e-3 * call() ** 1.5)
-    assert harness.growth("x", [1, 2, 4, 8], lambda n: lambda: n)["exponent"] == pytest.approx(1.5)
+    line = harness.growth("x", [1, 2, 4, 8], lambda n: lambda: n)
+    assert line["exponent"] == pytest.approx(1.5)
 
 
 def test_study_on_paper_is_the_product_of_its_parts(monkeypatch):
     machine = {"cores": 2}
-    records = {
+    recorded = {
         "extraction": {"vgg19_seconds_per_image": 0.5, "machine": machine},
-        "streaming": {"largest_pairs": 10**9, "n_features": 50, "n_sizes": 100, "largest_seconds": 5}
-        | {"machine": machine},
+        "streaming": {
+            "largest_pairs": 10**9,
+            "n_features": 50,
+            "n_sizes": 100,
+            "largest_seconds": 5,
+            "machine": machine,
+        },
         "units_of_work": {"seconds_per_unit": 0.01, "megabytes_per_second": 100},
-    }  # fmt: skip
-    monkeypatch.setattr(benchmarks, "read", records.get)
-    numbers = benchmarks.costs(n_networks=10, n_layers=3, n_features=50, n_images=1001, n_sizes=100).numbers
-    assert numbers["extract_core_days"] == pytest.approx(10 * 1001 * 0.5 * 2 / 86400)
-    assert numbers["curve_core_days"] == pytest.approx(30 * (1001 * 1000 / 2) / 1e9 * 5 * 2 / 86400)
-    assert numbers["matrix_gb"] == pytest.approx(1001 * 1000 / 2 * 8 / 1e9)
-    assert numbers["transfer_days"] == pytest.approx(30 * 1001 * 50 * 4 / 100e6 / 86400)
+    }
+    monkeypatch.setattr(records, "read", recorded.get)
+    n_pairs, day = 1001 * 1000 / 2, 86400
+    numbers = records.costs(10, n_layers=3, n_features=50, n_images=1001).numbers
+    assert numbers["extract_core_days"] == pytest.approx(10 * 1001 * 0.5 * 2 / day)
+    assert numbers["curve_core_days"] == pytest.approx(30 * n_pairs / 1e9 * 5 * 2 / day)
+    assert numbers["matrix_gb"] == pytest.approx(n_pairs * 8 / 1e9)
+    assert numbers["layer_gb"] == pytest.approx(1001 * 50 * 8 / 1e9)
+    transfer = 30 * 1001 * 50 * 4 / 100e6 / day
+    assert numbers["transfer_days"] == pytest.approx(transfer)
     assert numbers["results_mb"] == pytest.approx(30 * 100 * 2 * 8 / 1e6)
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(1797.66, "1,798"), (1.2345, "1.23"), (0.0331, "0.0331"), (12.0, "12.0"), (1.413e-5, "< 0.0001")],
+    [
+        (1797.66, "1,798"),
+        (1.2345, "1.23"),
+        (0.0331, "0.0331"),
+        (12.0, "12.0"),
+        (1.413e-5, "< 0.0001"),
+    ],
 )
 def test_durations_have_three_digits(seconds, text):
-    assert benchmarks.duration(seconds) == text
+    assert records.duration(seconds) == text
 
 
-def test_records_are_json_without_names_of_machines():
-    for path in benchmarks.RESULTS.glob("*.json"):
-        assert "hostname" not in path.read_text() and json.loads(path.read_text())["benchmark"] == path.stem
+def test_figures_show_every_contender_and_every_line():
+    import matplotlib.pyplot as plt
+
+    for _, rows in records.comparison().groupby("benchmark"):
+        ax = figures.contenders(plt.figure().subplots(), rows, "title")
+        assert [label.get_text() for label in ax.get_yticklabels()] == list(
+            rows["contender"]
+        )
+        widths = [bar.get_x() + bar.get_width() for bar in ax.patches]
+        assert widths == pytest.approx(rows["seconds"].tolist())
+    growth = records.growth()
+    ax = figures.growth(plt.figure().subplots(), growth, "n")
+    assert sum(len(line.get_xdata()) for line in ax.lines) == len(growth)
+    plt.close("all")
