@@ -6,8 +6,6 @@ import pytest
 from benchmarks import figures, harness, records
 
 MACHINE = {"description", "processor", "cores", "versions", "date", "gflops"}
-
-
 NAMES = sorted(path.stem for path in records.RESULTS.glob("*.json"))
 
 
@@ -17,7 +15,7 @@ def test_record_holds_equal_results_and_names_no_machine(name):
     assert record["benchmark"] == name and record["machine"].keys() >= MACHINE
     assert "hostname" not in record["machine"]
     for row in record.get("rows", []):
-        assert 0 < min(row["times"]) and row["largest_difference"] <= 1e-4
+        assert min(row["times"]) > 0 and row["largest_difference"] <= 1e-4
         assert row["seconds"] == pytest.approx(np.median(row["times"]))
 
 
@@ -26,9 +24,7 @@ def test_recorded_claims_of_speed():
     numbers, table = records.numbers(), records.comparison()
     assert numbers["curve_corrcoef_times"] > 900
     assert numbers["bootstrap_peer_times"] > 900
-    assert (table["times ours"] >= 1).all() and (
-        table["limit"] <= table["seconds"]
-    ).sum()
+    assert not (table["limit"] > table["seconds"]).any()
     fastest = table.groupby("benchmark", sort=False)["seconds"].idxmin()
     assert table.loc[fastest, "contender"].str.startswith("ours").all()
 

@@ -102,23 +102,6 @@ def at_least(name: str, value: float, minimum: float) -> None:
         raise ValueError(f"{name} must be at least {minimum}; got {value!r}.")
 
 
-def fraction(name: str, value: float) -> None:
-    """Raise unless ``value`` lies strictly between 0 and 1."""
-    if not 0 < value < 1:
-        raise ValueError(
-            f"{name} must lie strictly between 0 and 1; got {value!r}. "
-            "Divide a percentage by 100."
-        )
-
-
-def correlations(name: str, values) -> np.ndarray:
-    """``values`` as float64 in [-1, 1] (but for rounding); NaN stays."""
-    array = _real(name, values)
-    if (np.abs(array) > 1 + 1e-12).any():
-        raise ValueError(f"{name} must lie in [-1, 1]; got {values!r}.")
-    return array
-
-
 def _real(name: str, values) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":

@@ -34,22 +34,10 @@ def poz_order(
     highest_first: bool = False,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Feature indices from lowest to highest PoZ, or the other way round.
+    """Feature indices (n_features,) from lowest to highest PoZ, or the other way round.
 
-    Parameters
-    ----------
-    poz : (n_features,) in [0, 1].
-    highest_first : begin with the node that fires most rarely.
-    rng : breaks ties at random; without it ties are in the order of their index, in
-        both directions.
-
-    Returns
-    -------
-    (n_features,) int, a permutation.
-
-    Raises
-    ------
-    ValueError : poz is not one-dimensional or not in [0, 1].
+    ``poz`` is (n_features,) in [0, 1], else ValueError. ``rng`` breaks ties at random;
+    without it they are in the order of their index, in both directions.
     """
     poz = np.asarray(poz, dtype=np.float64)
     if poz.ndim != 1 or not ((poz >= 0) & (poz <= 1)).all():
