@@ -107,24 +107,18 @@ def manifest() -> list[dict]:
 
 
 def shipped(file: str) -> Path:
-    """The path of a shipped file, its sha256 checked (once per process).
+    """The path of a shipped file whose sha256 is that of the manifest.
 
     ValueError for an altered or unknown file, FileNotFoundError for a missing one.
     """
-    return _checked(data_folder() / file)
-
-
-@functools.cache
-def _checked(path: Path) -> Path:
-    entries = {entry["file"]: entry for entry in manifest()}
-    checks.choice("file", path.name, entries)
+    path, entries = data_folder() / file, {entry["file"]: entry for entry in manifest()}
+    checks.choice("file", file, entries)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: restore it, `git checkout data`.")
-    entry, actual = entries[path.name], file_sha256(path)
-    if actual != entry["sha256"]:
+    if (actual := file_sha256(path)) != entries[file]["sha256"]:
         raise ValueError(
             f"{path} is not the shipped file: its sha256 begins with {actual[:12]}. "
-            f"Restore it (`git checkout data`) or make it again: {entry['command']}"
+            f"Restore it, `git checkout data`, or make it: {entries[file]['command']}"
         )
     return path
 
@@ -259,8 +253,8 @@ def load_lenets(
 
         return lenets.load(dataset, n_models, variant, train, epochs, data, device)
     except ModuleNotFoundError as error:
-        message = f"This needs {error.name}, which is not installed here."
-        raise RuntimeError(message) from error
+        reason = f"This needs torch, which is missing here ({error}): run the notebook."
+        raise RuntimeError(reason) from error
 
 
 def lenet_files(name: str, n_models: int) -> list[str]:
