@@ -21,7 +21,8 @@ CHAPTERS = [chapter["file"] for part in TOC["parts"] for chapter in part["chapte
 NAMES = [TOC["root"], *CHAPTERS]
 LOADED = {"script": "src", "img": "src", "link": "href", "source": "src"}
 LEFT_OVER = re.compile(
-    r"\{glue|\{cite|\{numref|\{ref|\{eq\}|Traceback|WARNING|\bnan\b|\bNone\b|<Figure"
+    r"\{glue|\{cite|\{numref|\{ref|\{eq\}|Traceback|WARNING|<Figure"
+    r"|\bnan\b|\bNone\b(?! of)"
 )
 
 
@@ -72,7 +73,7 @@ def problem_of(places, name, address):
     target = (page.parent / path).resolve() if path else page
     if not target.is_file():
         return f"{name}: {address}: no such file"
-    other = target.relative_to(HTML.resolve()).with_suffix("").as_posix()
+    other = target.resolve().relative_to(HTML.resolve()).with_suffix("").as_posix()
     if anchor and other in places and anchor not in places[other]:
         return f"{name}: {address}: no such place on the page"
     return ""
@@ -186,7 +187,8 @@ def test_rows_of_the_scoreboard_have_the_verdicts_of_their_pages(places, article
         assert problem_of(places, "notebooks/05_discussion", link) == ""
         lines = articles[f"notebooks/{page}"].find_all("tr")
         cells = [[cell.get_text() for cell in line(["th", "td"])] for line in lines]
-        assert any({row.what, row.verdict} <= set(line) for line in cells), row.key
+        shown = [line for line in cells if row.what in "".join(line)]
+        assert any(row.verdict in line for line in shown), row.key
 
 
 def test_the_front_page_shows_the_summary_figure(articles):
