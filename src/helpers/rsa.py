@@ -267,7 +267,7 @@ def _unit_rows(x: np.ndarray, centre: bool) -> np.ndarray:
 def _partial_blocks(x, sizes, similarity, rows: slice) -> Iterator[np.ndarray]:
     """Per size, similarities (n_rows, n) of ``rows`` with all from there on; reused."""
     n_rows, x = rows.stop - rows.start, x[rows.start :, : sizes[-1]]
-    starts = np.append(0, sizes[:-1])
+    starts = np.append(0, sizes[:-1]).astype(np.intp)  # 32 bits in a browser
     if similarity == "spearman":
         for size in sizes:
             unit = _unit_rows(rankdata(x[:, :size], axis=1), centre=True)
