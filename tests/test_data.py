@@ -32,6 +32,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["file"])
 def test_each_shipped_file_is_what_the_manifest_says(entry):
     path = data.shipped(entry["file"])
+    if path.suffix == ".safetensors":
+        pytest.importorskip("safetensors")
     assert path.stat().st_size == entry["bytes"]
     assert manifest.describe(path) == entry["arrays"]
     assert entry["source"].strip() and entry["licence"].strip()
