@@ -68,10 +68,11 @@ def moments(
     whole = np.empty((n_used + 1 + len(sizes), width))
     d, inverse = whole[: n_used + 1], whole[n_used + 1 :]
     defined_from = np.empty(width, np.int64)
-    x = np.ascontiguousarray(x)
+    x, largest = np.ascontiguousarray(x), np.maximum(x.max(axis=1), -x.min(axis=1))
+    scale = 1 / np.maximum(largest, TINY)  # so that no square overflows or vanishes
 
     def prepare(block):
-        _prepare(x, order, sizes, centred, block, d, inverse, defined_from)
+        _prepare(x, scale, order, sizes, centred, block, d, inverse, defined_from)
 
     run(prepare, np.array_split(np.arange(0, width, LANES), min(4, width // LANES)))
     flat, columns = np.ascontiguousarray(reference), np.zeros((1, width))
@@ -86,16 +87,8 @@ def moments(
 
 
 # ------------------------------------------------------------------------- compiled
-@numba.njit(nogil=True, cache=True, fastmath=_FAST | {"nnan"})
-def _largest(row):
-    largest = 0.0
-    for f in range(len(row)):
-        largest = max(largest, abs(row[f]))
-    return largest
-
-
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
-def _prepare(x, order, sizes, centred, block, d, inverse, defined_from):
+def _prepare(x, scale, order, sizes, centred, block, d, inverse, defined_from):
     """Increments (n_features + 1, n_images), inverse lengths (n_sizes, n_images).
 
     Also from how many features on an image is defined. The last increment is zero.
@@ -108,14 +101,13 @@ def _prepare(x, order, sizes, centred, block, d, inverse, defined_from):
         d[-1, j0 : j0 + LANES] = 0.0
         defined_from[j0 : j0 + LANES] = n_used + 1
         for j in range(n):
-            row = x[j0 + j]
-            scale, start = 1 / max(_largest(row), TINY), row[order[0]] if centred else 0
+            row, start = x[j0 + j], x[j0 + j, order[0]] if centred else 0.0
             k = 0
             while k < n_used and row[order[k]] == start:
                 k += 1
             defined_from[j0 + j] = k + 1
             for k in range(n_used):
-                values[k, j] = row[order[k]] * scale
+                values[k, j] = row[order[k]] * scale[j0 + j]
         position = 0
         for k in range(n_used):
             weight = np.sqrt(k / (k + 1)) if centred else 1.0
