@@ -1,5 +1,6 @@
 """Activations of the LeNets: computed once, then read as the same bits."""
 
+import os
 import shutil
 from dataclasses import fields
 
@@ -66,6 +67,16 @@ def test_models_of_several_files_are_joined_in_order(tmp_path, monkeypatch):
     (tmp_path / "lenets_cifar10_20.npz").unlink()  # as an interrupted run leaves it
     same(data.load_lenets("cifar10", 23), models)
     np.testing.assert_array_equal(models.poz[22], lenets.compute("cifar10", 23).poz[22])
+
+
+def test_only_old_states_are_removed(tmp_path):
+    current, recent, old = (tmp_path / f"lenets-{name}" for name in "abc")
+    for folder in (current, recent, old):
+        folder.mkdir()
+    for folder in (current, old):
+        os.utime(folder, (0, 0))
+    lenets.remove_old_states(current)
+    assert sorted(tmp_path.iterdir()) == [current, recent]
 
 
 def test_without_torch_files_beside_the_data_are_read(computed, tmp_path, monkeypatch):

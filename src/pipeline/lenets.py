@@ -6,6 +6,8 @@ torch is imported only where something is computed.
 
 from __future__ import annotations
 
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,14 @@ def _write(name: str, files: list[Path]) -> None:
         }
         with manifest.atomic(file) as target:
             np.savez_compressed(target, **arrays)
+    remove_old_states(files[0].parent)
+
+
+def remove_old_states(current: Path) -> None:
+    """Remove files of other states that are more than a day old."""
+    for other in current.parent.glob("lenets-*"):
+        if other != current and time.time() - other.stat().st_mtime > 86_400:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def compute(
