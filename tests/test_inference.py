@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,6 @@ from helpers import inference, rsa
 
 N, F = 14, 30
 SIZES = np.array([6, 12, 20, F])
-DIFFERENCE = ["difference_low", "difference_high"]
 
 
 def post_relu(seed=0, n=N, f=F):
@@ -57,8 +57,8 @@ def nested(x, human, order=None, sizes=None, seed=0, **settings):
 
 
 def resamples(n_resamples=40, n=N):
-    counts = inference.bootstrap_counts(n, n_resamples, np.random.default_rng(2))
-    return [np.repeat(np.arange(n), count) for count in counts]
+    """Those of `bootstrap`."""
+    return inference.bootstrap_counts(n, n_resamples, np.random.default_rng(2))
 
 
 def plain_r2(model, people, images):
@@ -76,61 +76,54 @@ def plain_r2(model, people, images):
 def test_weighted_form_equals_explicit_resampling(similarity, missing):
     x, human, order = post_relu(), judgments(), np.random.default_rng(3).permutation(F)
     human[missing] = np.nan
-    result = bootstrap(x, human, order, similarity=similarity)
+    sizes, counts = SIZES[:-1], resamples()
+    result = inference.prepare(x, order, human, sizes, similarity).weighted_r2(counts)
     models = [rsa.similarity_matrix(x[:, order[:size]], similarity) for size in SIZES]
-    for resample, drawn in enumerate([np.arange(N), *resamples()]):
-        expected = [plain_r2(model, square(human), drawn) for model in models]
-        r2 = result.curve["r2"] if resample == 0 else result.resampled[resample - 1]
-        full = np.append(result.full_r2, result.resampled_full)[resample]
-        np.testing.assert_allclose(r2, expected, atol=1e-10)
-        assert full == pytest.approx(expected[-1], abs=1e-10)
-    assert result.n_missing_pairs == len(missing)
-    again = bootstrap(x, square(human), order, similarity=similarity)
-    np.testing.assert_array_equal(again.resampled, result.resampled)
+    drawn = [np.repeat(np.arange(N), count) for count in counts]
+    people = square(human)
+    expected = [[plain_r2(m, people, images) for m in models] for images in drawn]
+    np.testing.assert_allclose(result, expected, atol=1e-10)
+    a, b = (bootstrap(x, h, order, similarity=similarity) for h in (human, people))
+    pd.testing.assert_frame_equal(a, b)
+    observed = [plain_r2(model, people, np.arange(N)) for model in models]
+    np.testing.assert_allclose(a["r2"], observed, atol=1e-10)
 
 
 def test_full_embedding_is_compared_also_when_not_among_the_sizes():
     x, human = post_relu(), judgments()
     whole, without = bootstrap(x, human), bootstrap(x, human, sizes=SIZES[:-1])
-    columns = [name for name in whole.curve if not name.startswith("all")]
-    np.testing.assert_allclose(without.curve[columns], whole.curve[columns][:-1])
-    np.testing.assert_allclose(without.resampled_full, whole.resampled[:, -1])
+    columns = [name for name in whole if not name.startswith("all")]
+    np.testing.assert_allclose(without[columns], whole[columns][:-1])
 
 
 def test_full_embedding_does_not_differ_from_itself():
-    last = bootstrap(post_relu(), judgments()).curve.loc[F]
+    last = bootstrap(post_relu(), judgments()).loc[F]
     assert (last.filter(regex="^difference|^all_[lh]|^calibrated_[lh]") == 0).all()
     assert (last.filter(regex="^ratio|p$") == 1).all()
 
 
 def test_bands_are_percentiles_of_the_resamples():
-    result = bootstrap(post_relu(), judgments(), n_resamples=99)
-    full = result.resampled_full[:, None]
-    for columns, resampled in (
-        (["low", "high"], result.resampled),
-        (DIFFERENCE, result.resampled - full),
-        (["ratio_low", "ratio_high"], [row / row[-1] for row in result.resampled]),
+    x, human = post_relu(), judgments()
+    r2 = inference.prepare(x, np.arange(F), human, SIZES).weighted_r2(resamples())
+    r2, full = r2[:, :-1], r2[:, -1:]
+    curve = bootstrap(x, human)
+    for name, resampled in (
+        ("", r2),
+        ("difference_", r2 - full),
+        ("ratio_", r2 / full),  # within each resample
     ):
         expected = np.quantile(resampled, [0.025, 0.975], axis=0)
-        np.testing.assert_allclose(result.curve[columns].T, expected, atol=1e-12)
-
-
-def test_ratio_to_the_full_r2_is_formed_within_each_resample():
-    # cosine is blind to dead nodes: in every resample the two are the same
-    dead = np.column_stack([post_relu(f=8), np.zeros((N, 3))])
-    result = bootstrap(dead, judgments(), sizes=[4, 8], similarity="cosine")
-    curve = result.curve
-    np.testing.assert_allclose(curve["ratio"], curve["r2"] / result.full_r2)
-    np.testing.assert_allclose(curve.loc[8, ["ratio_low", "ratio_high"]], 1)
-    assert np.ptp(curve.loc[8, ["low", "high"]] / result.full_r2) > 0.1
+        band = curve[[f"{name}low", f"{name}high"]].T
+        np.testing.assert_allclose(band, expected, atol=1e-12)
+    np.testing.assert_allclose(curve["ratio"], curve["r2"] / curve.at[F, "r2"])
 
 
 @pytest.mark.parametrize("scale", [1e-8, 3.0, 1e8])
 def test_scale_of_embeddings_and_judgments_changes_nothing(scale):
-    x, human = post_relu(), judgments()
-    expected = bootstrap(x, human).resampled
-    np.testing.assert_allclose(bootstrap(x * scale, human).resampled, expected)
-    other = bootstrap(x, 5 - scale * human).resampled
+    x, human, columns = post_relu(), judgments(), ["r2", "low", "high"]
+    expected = bootstrap(x, human)[columns]
+    np.testing.assert_allclose(bootstrap(x * scale, human)[columns], expected)
+    other = bootstrap(x, 5 - scale * human)[columns]
     np.testing.assert_allclose(other, expected, atol=1e-7 if scale < 1 else 1e-10)
 
 
@@ -138,12 +131,9 @@ def test_permuting_images_changes_something_only_without_their_judgments():
     x, human = post_relu(), judgments()
     images = np.random.default_rng(4).permutation(N)
     moved = rsa.upper_triangle(square(human)[np.ix_(images, images)])
-    r2, expected = (
-        bootstrap(x[images], moved).curve["r2"],
-        bootstrap(x, human).curve["r2"],
-    )
-    np.testing.assert_allclose(r2, expected, atol=1e-12)
-    assert np.abs(bootstrap(x[images], human).curve["r2"] - expected).max() > 1e-3
+    expected = bootstrap(x, human)["r2"]
+    np.testing.assert_allclose(bootstrap(x[images], moved)["r2"], expected, atol=1e-12)
+    assert np.abs(bootstrap(x[images], human)["r2"] - expected).max() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -151,7 +141,7 @@ def test_permuting_images_changes_something_only_without_their_judgments():
 )
 def test_dead_node_changes_pearson_but_not_cosine(similarity, changes):
     dead = np.column_stack([post_relu(f=8), np.zeros(N)])
-    result = bootstrap(dead, judgments(), sizes=[8, 9], similarity=similarity).curve
+    result = bootstrap(dead, judgments(), sizes=[8, 9], similarity=similarity)
     assert (result.loc[8, "difference"] != 0) == changes
     assert ((result.loc[8, ["p", "calibrated_p", "all_p"]] == 1).all()) != changes
 
@@ -159,8 +149,8 @@ def test_dead_node_changes_pearson_but_not_cosine(similarity, changes):
 def test_image_without_any_judgment_equals_the_set_without_it():
     x, human, others = post_relu(), square(judgments()), np.delete(np.arange(N), 5)
     human[5], human[:, 5] = np.nan, np.nan
-    expected = bootstrap(x[others], human[np.ix_(others, others)]).curve["r2"]
-    np.testing.assert_allclose(bootstrap(x, human).curve["r2"], expected, atol=1e-12)
+    expected = bootstrap(x[others], human[np.ix_(others, others)])["r2"]
+    np.testing.assert_allclose(bootstrap(x, human)["r2"], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("judged", [True, False])
@@ -169,18 +159,21 @@ def test_undefined_image_makes_the_size_nan_even_if_nobody_judged_it(judged):
     x[2, :6] = 0
     if not judged:
         human[2], human[:, 2] = np.nan, np.nan
-    curve = bootstrap(x, human, sizes=[4, 6, 12]).curve
+    curve = bootstrap(x, human, sizes=[4, 6, 12]).drop(columns="n_undefined")
     assert curve.loc[[4, 6]].isna().all(axis=None) and curve.loc[12].notna().all()
-    alone = bootstrap(x, human, sizes=[12]).curve
+    alone = bootstrap(x, human, sizes=[12])
     assert curve.loc[12, "all_p"] == alone.loc[12, "all_p"]  # of a family of one
 
 
 def test_undefined_resamples_are_dropped_and_counted():
-    result = bootstrap(post_relu(n=4), judgments(n=4), n_resamples=300)
-    undefined = np.isnan(result.resampled).any(axis=1)
-    assert result.n_undefined == undefined.sum() > 0
-    expected = np.quantile(result.resampled[~undefined], [0.025, 0.975], axis=0)
-    np.testing.assert_allclose(result.curve[["low", "high"]].T, expected)
+    x, human = post_relu(n=4), judgments(n=4)
+    prepared = inference.prepare(x, np.arange(F), human, SIZES)
+    r2 = prepared.weighted_r2(resamples(300, n=4))
+    undefined = np.isnan(r2).any(axis=1)
+    curve = bootstrap(x, human, n_resamples=300)
+    assert (curve["n_undefined"] == undefined.sum()).all() and undefined.any()
+    expected = np.quantile(r2[~undefined, :-1], [0.025, 0.975], axis=0)
+    np.testing.assert_allclose(curve[["low", "high"]].T, expected)
 
 
 def test_weighted_r2_does_not_depend_on_how_many_are_worked_on_at_a_time():
@@ -244,21 +237,21 @@ def test_bootstrap_refuses(change, message):
 
 # --------------------------------------------------------------------------- prepared
 def test_prepared_input_gives_what_arrays_give_and_forms_similarities_once(monkeypatch):
-    calls, original = [], rsa.partial_similarities
+    calls, form = [], rsa.partial_similarities
     monkeypatch.setattr(
-        rsa, "partial_similarities", lambda *a: calls.append(a) or original(*a)
+        rsa, "partial_similarities", lambda *a: calls.append(a) or form(*a)
     )
     x, human, order = post_relu(), judgments(), np.arange(F)[::-1]
     prepared = inference.prepare(x, order, human, SIZES)
-    for function, arguments in (
-        (inference.bootstrap_curve, (x, order, human, SIZES)),
-        (inference.random_order_null, (x, human, order, SIZES)),
-        (inference.nested_choice, (x, order, human, SIZES)),
+    for function, frame in (
+        (inference.bootstrap_curve, lambda result: result),
+        (inference.random_order_null, lambda result: result.curve),
+        (inference.nested_choice, lambda result: result[0]),
     ):
         a = function(prepared, rng=np.random.default_rng(0))
-        b = function(*arguments, rng=np.random.default_rng(0))
-        frame = "splits" if hasattr(a, "splits") else "curve"
-        np.testing.assert_array_equal(getattr(a, frame), getattr(b, frame))
+        arrays = {"order": order, "human": human, "sizes": SIZES}
+        b = function(x, **arrays, rng=np.random.default_rng(0))
+        pd.testing.assert_frame_equal(frame(a), frame(b))
     assert len(calls) == 3  # once prepared, once for each function of arrays but one
 
 
@@ -287,16 +280,13 @@ def test_random_orders_are_insertion_curves(similarity, engine):
     assert n_undefined.max() > 0 and np.isfinite(result.null).any()
 
 
-@pytest.mark.parametrize("similarity", rsa.SIMILARITIES)
-def test_random_orders_drop_missing_pairs(similarity):
+def test_random_orders_drop_missing_pairs():
     x, human = post_relu(), judgments()
     human[[2, 50]] = np.nan
-    kept = np.isfinite(human)
-    result = null(x, human, n_orders=2, similarity=similarity)
-    rows = rsa.partial_similarities(x, np.arange(F), SIZES, similarity)
-    expected = [np.corrcoef(row[kept], human[kept])[0, 1] ** 2 for row in rows]
-    np.testing.assert_allclose(result.curve["r2"], expected, atol=1e-10)
-    assert result.n_missing_pairs == 2
+    models, everyone = (np.corrcoef(x[:, :size]) for size in SIZES), np.arange(N)
+    expected = [plain_r2(model, square(human), everyone) for model in models]
+    r2 = null(x, human, n_orders=2).curve["r2"]
+    np.testing.assert_allclose(r2, expected, atol=1e-10)
 
 
 def test_all_orders_tie_at_full_size():
@@ -314,7 +304,6 @@ def test_informative_features_first_beat_random_orders_and_last_lose():
 
 def test_random_order_is_uniform_among_random_orders():
     x, human, rng = post_relu(), judgments(), np.random.default_rng(0)
-    prepared = inference.prepare(x, rng.permutation(F), human, [10])
     p = []
     for _ in range(100):
         prepared = inference.prepare(x, rng.permutation(F), human, [10])
@@ -339,62 +328,57 @@ def test_order_null_refuses_no_orders():
 
 # ---------------------------------------------------------------------- nested choice
 def test_planted_optimum_is_found_and_better_on_held_out_images():
-    result = nested(*planted(0), sizes=np.arange(5, 61, 5))
-    gain, low, _, p = result.gain
-    assert (result.splits["chosen"] == 20).mean() > 0.9
+    splits, (gain, low, _, p) = nested(*planted(0), sizes=np.arange(5, 61, 5))
+    assert (splits["chosen"] == 20).mean() > 0.9
     assert gain > 0.2 and low > 0 and p < 0.01
 
 
 def test_no_effect_is_not_significantly_positive():
-    lows = [
-        nested(
-            post_relu(s, 30, 40), judgments(s + 50, 30), sizes=np.arange(4, 41, 4)
-        ).gain[1]
-        for s in range(40)
-    ]
-    assert sum(low > 0 for low in lows) <= 4  # 2.5 % expected; more: p = 0.003
+    sizes, n_positive = np.arange(4, 41, 4), 0
+    for seed in range(40):
+        x, human = post_relu(seed, 30, 40), judgments(seed + 50, 30)
+        _, (_, low, _, _) = nested(x, human, sizes=sizes)
+        n_positive += low > 0
+    assert n_positive <= 4  # 2.5 % expected; more: p = 0.003
 
 
 def test_splits_equal_an_explicit_cross_validation():
     n, sizes = 16, np.array([4, 8, 20])
     x, human = planted(3, n=n, f=20, best=8, noise=1)
-    result = nested(x, human, sizes=sizes, n_folds=3, n_repeats=2, seed=9)
+    splits, gain = nested(x, human, sizes=sizes, n_folds=3, n_repeats=2, seed=9)
     fold = np.tile(np.arange(n) % 3, (2, 1))
     fold = np.random.default_rng(9).permuted(fold, axis=1)
-    models = [np.corrcoef(x[:, :size]) for size in sizes]
+    models, people = [np.corrcoef(x[:, :size]) for size in sizes], square(human, n)
     tests = [images == k for images in fold for k in range(3)]
-    for (_, row), test in zip(result.splits.iterrows(), tests, strict=True):
+    for (_, row), test in zip(splits.iterrows(), tests, strict=True):
         train_r2, held_out = (
-            [
-                plain_r2(model, square(human, n), np.flatnonzero(part))
-                for model in models
-            ]
+            [plain_r2(model, people, np.flatnonzero(part)) for model in models]
             for part in (~test, test)
         )
         best = int(np.argmax(train_r2))
         expected = sizes[best], train_r2[best], held_out[best], held_out[-1]
         np.testing.assert_allclose(row, expected, atol=1e-10)
+    assert gain[0] == pytest.approx((splits["held_out"] - splits["full"]).mean())
 
 
 def test_no_choice_means_no_difference_and_no_test():
-    gain = nested(post_relu(), judgments(), sizes=[F]).gain
+    _, gain = nested(post_relu(), judgments(), sizes=[F])
     assert (gain[:3] == 0).all() and np.isnan(gain[3])
 
 
 def test_smallest_of_equal_sizes_is_chosen():
     x, human = planted(0, f=20, best=20)
     dead = np.column_stack([x, np.zeros((48, 5))])
-    result = nested(dead, human, sizes=np.arange(20, 26), similarity="cosine")
-    assert (result.splits["chosen"] == 20).all()
+    splits, _ = nested(dead, human, sizes=np.arange(20, 26), similarity="cosine")
+    assert (splits["chosen"] == 20).all()
 
 
-def test_undefined_sizes_are_no_candidates_and_missing_pairs_are_counted():
+def test_undefined_sizes_are_no_candidates_also_where_pairs_are_missing():
     x, human = planted(0)
     x[3, :20] = 0
     human[[1, 100]] = np.nan
-    result = nested(x, human, sizes=np.arange(5, 61, 5))
-    assert result.splits["chosen"].min() > 20 and result.n_missing_pairs == 2
-    assert result.splits.notna().all(axis=None)
+    splits, _ = nested(x, human, sizes=np.arange(5, 61, 5))
+    assert splits["chosen"].min() > 20 and splits.notna().all(axis=None)
 
 
 @pytest.mark.parametrize("n_folds", [1, 4])

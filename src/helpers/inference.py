@@ -20,7 +20,6 @@ from helpers.significance import (  # noqa: F401 - ceilings are also looked for 
     bootstrap_counts,
     calibrated_test,
     corrected_t,
-    explainable_share,
     interval,
     minus_last,
     noise_ceiling,
@@ -62,11 +61,6 @@ class Prepared:
         partial[np.isnan(partial).any(axis=1)] = np.nan
         return partial[rows][:, self.judged]
 
-    @property
-    def n_missing(self) -> int:
-        """Pairs without a judgment."""
-        return int((~self.judged).sum())
-
     def weighted_r2(self, counts: np.ndarray) -> np.ndarray:
         """`weighted_r2` at the sizes and, last, of all features."""
         i, j = np.stack(np.triu_indices(len(self.embeddings), 1))[:, self.judged]
@@ -97,7 +91,7 @@ def prepare(
     human : (n_images, n_images) or its upper triangle (n_pairs,). NaN pairs are dropped
         from all sizes and counted.
     sizes : increasing numbers of inserted features, default `spaced_sizes`. The full
-        embedding need not be among them. Memory: n_sizes * n_pairs * 8 bytes.
+        embedding need not be among them. Memory: n_sizes * n_pairs * 32 bytes.
     similarity : as `helpers.rsa.similarity_matrix`.
     """
     x = checks.embeddings(embeddings, min_images=4)
@@ -143,18 +137,6 @@ def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:
 
 
 # -------------------------------------------------------------------------- bootstrap
-@dataclass(frozen=True, eq=False)
-class BootstrapCurve:
-    """Paired stimulus bootstrap of an insertion curve; see `bootstrap_curve`."""
-
-    curve: pd.DataFrame  # a row per size
-    full_r2: float  # of all features
-    resampled: np.ndarray  # (n_resamples, n_sizes) R2
-    resampled_full: np.ndarray  # (n_resamples,) R2 of all features
-    n_missing_pairs: int  # without a judgment (dropped)
-    n_undefined: int  # resamples without R2 at a size where it was observed (dropped)
-
-
 def bootstrap_curve(
     embeddings: np.ndarray | Prepared,
     order: np.ndarray | None = None,
@@ -164,13 +146,13 @@ def bootstrap_curve(
     n_resamples: int = 1000,
     *,
     rng: np.random.Generator,
-) -> BootstrapCurve:
+) -> pd.DataFrame:
     """Insertion curve against human judgments, bootstrapped over images.
 
     The population is that of images, with network, order and raters as they are. The
     percentile test is conservative, as a resample counts the noise of single pairs
     three times; the calibrated one is its sensitivity analysis. For the error rates of
-    both see `helpers.prediction.type_one_error`.
+    both see `pipeline.simulation`.
 
     Parameters
     ----------
@@ -179,10 +161,11 @@ def bootstrap_curve(
 
     Returns
     -------
-    BootstrapCurve with 95 % intervals. ``curve`` has r2 with low and high; its ratio to
-    the R2 of all features with ratio_low and ratio_high, formed within each resample;
-    its difference from that R2 with difference_low, difference_high and p (percentile),
+    A row per size, with 95 % intervals: r2 with low and high; its ratio to the R2 of
+    all features with ratio_low and ratio_high, formed within each resample; its
+    difference from that R2 with difference_low, difference_high and p (percentile),
     calibrated_low, ..., and, over all sizes at once, all_low, all_high and all_p.
+    n_undefined resamples, without R2 at a size where it was observed, are left out.
 
     Raises
     ------
@@ -217,9 +200,7 @@ def bootstrap_curve(
     curve[["calibrated_low", "calibrated_high", "calibrated_p"]] = calibrated
     simultaneous = simultaneous_test(difference, differences)
     curve[["all_low", "all_high", "all_p"]] = simultaneous
-    resamples = resampled[:, :-1], resampled[:, -1]
-    counts = given.n_missing, n_resamples - len(usable)
-    return BootstrapCurve(curve, float(observed[-1]), *resamples, *counts)
+    return curve.assign(n_undefined=n_resamples - len(usable))
 
 
 # ---------------------------------------------------------------------- random orders
@@ -229,7 +210,6 @@ class RandomOrderNull:
 
     curve: pd.DataFrame  # a row per size
     null: np.ndarray  # (n_orders, n_sizes) R2 in random orders
-    n_missing_pairs: int  # without a judgment (dropped)
 
 
 def random_order_null(
@@ -269,20 +249,10 @@ def random_order_null(
     curve["p"] = p
     curve.loc[np.isnan(r2) | (n == 0), ["percentile", "p"]] = np.nan
     curve["n_undefined"] = n_orders - n
-    return RandomOrderNull(curve, null, given.n_missing)
+    return RandomOrderNull(curve, null)
 
 
 # ---------------------------------------------------------------------- nested choice
-@dataclass(frozen=True, eq=False)
-class NestedChoice:
-    """Held-out R2 of the size chosen on other images; see `nested_choice`."""
-
-    splits: pd.DataFrame  # a row per split
-    gain: np.ndarray  # (4,) mean of held_out - full, its interval's ends, two-sided p
-    n_missing_pairs: int  # without a judgment (dropped)
-    n_undefined: int  # splits without a defined gain (left out of the mean)
-
-
 def nested_choice(
     embeddings: np.ndarray | Prepared,
     order: np.ndarray | None = None,
@@ -293,7 +263,7 @@ def nested_choice(
     similarity: str = "pearson",
     *,
     rng: np.random.Generator,
-) -> NestedChoice:
+) -> tuple[pd.DataFrame, np.ndarray]:
     """Choose the size with the highest R2 on some images, score it on others.
 
     Each repeat deals the images into folds. The size is chosen on the pairs among
@@ -309,8 +279,9 @@ def nested_choice(
 
     Returns
     -------
-    NestedChoice. ``splits`` has the chosen size, its train_r2 where it was chosen, its
-    R2 held_out, and full, that of all features on the held-out images.
+    A row per split: the chosen size, its train_r2 where it was chosen, its R2 held_out,
+    and full, that of all features on the held-out images; and, (4,), the mean of
+    held_out - full where both are defined, its interval's ends and two-sided p.
 
     Raises
     ------
@@ -328,8 +299,7 @@ def nested_choice(
     held_out = (fold[:, None] == np.arange(n_folds)[:, None]).reshape(-1, n)
     splits = _choose(given, held_out)
     gain = (splits["held_out"] - splits["full"]).dropna()
-    test = corrected_t(gain.to_numpy(), 1 / (n_folds - 1))
-    return NestedChoice(splits, test, given.n_missing, len(splits) - len(gain))
+    return splits, corrected_t(gain.to_numpy(), 1 / (n_folds - 1))
 
 
 def _choose(given: Prepared, held_out: np.ndarray) -> pd.DataFrame:

@@ -1,25 +1,14 @@
-"""Section 2's questions, asked of sets of images, and how often its tests are wrong."""
+"""Page 03's analysis of a set of images, its tables, and recorded analyses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from helpers import checks, inference, rsa, significance, sparsity
-
-TESTS = (
-    "stimulus bootstrap",
-    "stimulus bootstrap, calibrated",
-    "Williams, on pairs",
-    "Steiger, on pairs",
-)
-"""Tests of a difference in R2 whose false alarms are counted."""
-_LATENTS = 8  # per a, b, c in the simulation under no effect
+from helpers import inference, significance, sparsity
 
 
 # ----------------------------------------------------------------------- one analysis
@@ -34,11 +23,11 @@ class Prediction:
     n_images: int
     poz: np.ndarray  # (n_features,)
     r2: np.ndarray  # (n_features,) at every size
-    curve: pd.DataFrame  # share of features, `BootstrapCurve`, range over ties: tied_*
-    orders: pd.DataFrame  # share of features, `RandomOrderNull`
-    rules: pd.DataFrame  # share of features, `BootstrapCurve`, Steiger's pairs_p
-    splits: pd.DataFrame  # of `NestedChoice`
-    gain: np.ndarray  # (4,) of `NestedChoice`: value, low, high, p
+    curve: pd.DataFrame  # of `bootstrap_curve`, with share, range in ties: tied_*
+    orders: pd.DataFrame  # of `random_order_null`, with share
+    rules: pd.DataFrame  # rows of the curve, Steiger's pairs_p
+    splits: pd.DataFrame  # of `nested_choice`
+    gain: np.ndarray  # (4,) of `nested_choice`: value, low, high, p
     reliability: float  # of the judgments, NaN where raters are not known
     left_out: np.ndarray  # (4,) undefined judgments, resamples, random orders, splits
 
@@ -102,25 +91,29 @@ def predict(
     given = inference.prepare(embeddings, order, human, sizes, similarity)
     fewer = replace(given, sizes=inference.spaced_sizes(n, 50))
     every = replace(given, sizes=np.arange(1, n + 1))
-    boot = inference.bootstrap_curve(given, n_resamples=n_resamples, rng=rng)
-    null = inference.random_order_null(fewer, n_orders=n_orders, rng=rng)
-    nested = inference.nested_choice(given, n_repeats=n_repeats, rng=rng)
+    curve = inference.bootstrap_curve(given, n_resamples=n_resamples, rng=rng)
+    orders = inference.random_order_null(fewer, n_orders=n_orders, rng=rng).curve
+    splits, gain = inference.nested_choice(given, n_repeats=n_repeats, rng=rng)
     tied = given.order_r2([sparsity.poz_order(poz, rng=rng) for _ in range(n_ties)])
     ties = {"tied_low": tied.min(axis=0), "tied_high": tied.max(axis=0)}
-    orders_undefined = null.curve["n_undefined"].max()
-    n_undefined = boot.n_undefined, orders_undefined, nested.n_undefined
+    left_out = [
+        np.isnan(given.human).sum(),
+        curve.pop("n_undefined").max(),
+        orders["n_undefined"].max(),
+        splits.isna().any(axis=1).sum(),
+    ]
     return Prediction(
         name=name,
         n_images=len(given.embeddings),
         poz=poz,
         r2=every.order_r2([order])[0],
-        curve=boot.curve.assign(share=sizes / n, **ties),
-        orders=null.curve.assign(share=fewer.sizes / n),
-        rules=_of_rules(given, boot.curve, kept),
-        splits=nested.splits,
-        gain=nested.gain,
+        curve=curve.assign(share=sizes / n, **ties),
+        orders=orders.assign(share=fewer.sizes / n),
+        rules=_of_rules(given, curve, kept),
+        splits=splits,
+        gain=gain,
         reliability=reliability,
-        left_out=np.array([given.n_missing, *n_undefined]),
+        left_out=np.array(left_out),
     )
 
 
@@ -130,11 +123,11 @@ def _of_rules(
     """Rows of the curve for each rule; NaN where a rule keeps no feature."""
     sizes = np.array(list(kept.values()))
     at = np.searchsorted(given.sizes, np.maximum(sizes, given.sizes[0]))
-    values = given.human[given.judged], *given.similarities[[*at, -1]]
-    r = np.corrcoef(values)
+    human = given.human[given.judged]
+    r = np.corrcoef([human, *given.similarities[[*at, -1]]])
     correlations = r[0, 1:-1], r[0, -1], r[-1, 1:-1]
-    test = significance.dependent_correlations(*correlations, len(values[0]))
-    frame = curve.iloc[at].assign(pairs_p=test.steiger_p)
+    _, steiger = significance.dependent_correlations(*correlations, len(human))
+    frame = curve.iloc[at].assign(pairs_p=steiger)
     frame.loc[sizes == 0] = np.nan
     frame.index = pd.Index(kept, name="rule")
     return frame.assign(size=sizes, share=sizes / len(given.order))
@@ -173,11 +166,9 @@ def set_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """The sets, their network and their judgments, as text: a column per set."""
     table = {}
     for p in predictions.values():
-        full, best, reliability = p.r2[-1], np.nanmax(p.r2), ["not known"] * 2
-        if np.isfinite(p.reliability):
-            share = significance.explainable_share(full, p.reliability)
-            reliability = f"{p.reliability:.3f}", f"{share:.0%}"
+        full, best = p.r2[-1], np.nanmax(p.r2)
         undefined = ", ".join(map(str, p.left_out[1:]))
+        explainable = full / p.reliability
         table[p.name] = {
             "images": p.n_images,
             "nodes": f"{p.n_features:,}",
@@ -187,10 +178,10 @@ def set_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
             "largest R²": f"{best:.3f} (at {p.best_size / p.n_features:.0%})",
             "nodes for 95 % of the full R²": f"{p.enough:.1%}",
             "resamples, orders, splits left out as undefined": undefined,
-            "reliability of the judgments": reliability[0],
-            "share of the explainable variance, all nodes": reliability[1],
+            "reliability of the judgments": f"{p.reliability:.3f}",
+            "share of the explainable variance, all nodes": f"{explainable:.0%}",
         }
-    return pd.DataFrame(table)
+    return pd.DataFrame(table).replace(["nan", "nan%"], "not known")
 
 
 def rules_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
@@ -230,23 +221,8 @@ def nested_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
 
 
 # ---------------------------------------------------------------------------- records
-def save(predictions: Mapping[str, Prediction], path: Path) -> None:
-    """Record predictions as one .npz file; R2 at every size in single precision."""
-    arrays = {}
-    for key, prediction in predictions.items():
-        for name in (field.name for field in fields(prediction)):
-            value = getattr(prediction, name)
-            if isinstance(value, pd.DataFrame):
-                for column, values in value.reset_index().items():
-                    arrays[f"{key}/{name}/{column}"] = np.array(values.tolist())
-            else:
-                dtype = np.float32 if name == "r2" else None
-                arrays[f"{key}/{name}"] = np.asarray(value, dtype)
-    np.savez_compressed(path, **arrays)
-
-
 def load(arrays: Mapping[str, np.ndarray]) -> dict[str, Prediction]:
-    """Predictions from the arrays of a file that `save` wrote; their names say so."""
+    """Predictions from the arrays of a file of `pipeline.human`; their names say so."""
     sets: dict[str, dict] = {}
     for path, value in arrays.items():
         key, name, *column = path.split("/")
@@ -261,90 +237,3 @@ def load(arrays: Mapping[str, np.ndarray]) -> dict[str, Prediction]:
             if isinstance(columns, dict):
                 recorded[name] = pd.DataFrame(columns).set_index(next(iter(columns)))
     return {key: Prediction(**recorded) for key, recorded in sets.items()}
-
-
-# ------------------------------------------------------------------ how tests may err
-def type_one_error(
-    n_simulations: int = 200,
-    n_images: int = 60,
-    n_features: int = 80,
-    *,
-    rng: np.random.Generator,
-    n_resamples: int = 500,
-    image_noise: float = 1.0,
-    pair_noise: float = 1.0,
-) -> pd.DataFrame:
-    """`false_alarms` of the paired stimulus bootstrap, percentile and calibrated, and
-    of Williams' and Steiger's tests on pairs, where there is no difference in R2.
-
-    No effect, exactly: images have independent, identically distributed latents a, b,
-    c. One quarter of the post-ReLU features codes a, one quarter b with the same
-    weights, the other half c. Judgments are similarities in (a, b, c) plus noise.
-    Pruning the a-features or the b-features then predicts judgments equally well over
-    the population of images, though in any one sample of them one of the two is better.
-
-    ``image_noise`` and ``pair_noise`` are standard deviations, relative to the
-    signal's, of similarity in what only people see (so its pairs are dependent) and of
-    independent noise per pair. ValueError for fewer than 8 images or 16 features.
-    """
-    checks.at_least("n_simulations", n_simulations, 1)
-    checks.at_least("n_images", n_images, 8)
-    checks.at_least("n_features", n_features, 16)
-    checks.at_least("n_resamples", n_resamples, 2)
-    weights = rng.normal(size=(2, _LATENTS, n_features // 2))
-    p = []
-    for _ in range(n_simulations):
-        sample = no_effect(n_images, weights, (image_noise, pair_noise), rng)
-        counts = inference.bootstrap_counts(n_images, n_resamples, rng)
-        p.append(_p_values(sample, counts))
-    return false_alarms(np.array(p))
-
-
-def false_alarms(p: np.ndarray, alpha: float = 0.05) -> pd.DataFrame:
-    """How often ``p`` (n_simulations, n_tests) of `TESTS` lies below ``alpha``.
-
-    A row per test: its rate with the Clopper-Pearson interval, low and high, and
-    n_undefined simulations without a p, which do not count.
-    """
-    n, k = np.isfinite(p).sum(axis=0), (p < alpha).sum(axis=0)
-    rate = k / np.where(n > 0, n, np.nan)
-    low = np.where(k > 0, stats.beta.ppf(0.025, k, n - k + 1), 0)
-    high = np.where(k < n, stats.beta.ppf(0.975, k + 1, n - k), 1)
-    columns = {"rate": rate, "low": low, "high": high, "n_undefined": len(p) - n}
-    return pd.DataFrame({"test": TESTS, **columns})
-
-
-def no_effect(
-    n_images: int, weights: np.ndarray, noises: tuple[float, float], rng
-) -> tuple[np.ndarray, ...]:
-    """One sample under no effect: similarities of the two prunings (2, n_pairs),
-    judgments and images i, j, (n_pairs,) each. ``noises`` of images and pairs as
-    `type_one_error`, ``weights`` (2, n_latents, n_features / 2).
-    """
-    a, b, c, private = rng.normal(size=(4, n_images, _LATENTS))
-    quarter = weights[0][:, : weights.shape[2] // 2]
-    codes = (a, quarter), (b, quarter), (c, weights[1])
-    of_a, of_b, of_c = (np.maximum(latents @ w, 0) for latents, w in codes)
-    i, j = np.triu_indices(n_images, 1)
-    pruned = (np.hstack([part, of_c]) for part in (of_b, of_a))
-    models = np.stack([rsa.similarity_matrix(x)[i, j] for x in pruned])
-    signal = (a @ a.T + b @ b.T + c @ c.T)[i, j] / np.sqrt(3)
-    dependent = (private @ private.T)[i, j]
-    independent = np.sqrt(_LATENTS) * rng.normal(size=len(i))
-    y = signal + noises[0] * dependent + noises[1] * independent
-    valid = np.isfinite(models).all(axis=0)
-    return models[:, valid], y[valid], i[valid], j[valid]
-
-
-def _p_values(sample: tuple[np.ndarray, ...], counts: np.ndarray) -> tuple[float, ...]:
-    """p of each of `TESTS` for a difference in R2 of the two models of a sample."""
-    (models, y, i, j), n_images = sample, counts.shape[1]
-    weights = np.ones((1, n_images)), counts, 1 - np.eye(n_images)
-    r2 = (inference.weighted_r2(models, y, w, i, j) for w in weights)
-    observed, resampled, left_out = map(inference.minus_last, r2)
-    resampled = resampled[np.isfinite(resampled[:, 0])]
-    calibrated = significance.calibrated_test(observed[0], resampled, left_out)[0, 2]
-    (_, xy, xz), (_, _, yz), _ = np.corrcoef([y, *models])
-    pairs = significance.dependent_correlations(xy, xz, yz, len(y))
-    percentile = significance.two_sided_p(resampled)[0]
-    return percentile, calibrated, float(pairs.williams_p), float(pairs.steiger_p)

@@ -3,12 +3,10 @@ reliable the judgments are that are predicted.
 
 `helpers.inference` takes images as the sample. `dependent_correlations` takes pairs of
 images as independent, and is here for contrast. Judgments of several people are rows,
-(n_subjects, n_pairs); pairs that anybody left out (NaN) are dropped and counted.
+(n_subjects, n_pairs); pairs that anybody left out (NaN) are dropped.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -17,7 +15,7 @@ from helpers import checks, rsa
 
 LEVEL = 0.95  # of all intervals
 _ROUNDING = 1e-12  # a difference or standard error of R2 below this is rounding
-_ROWS, _COLUMNS = 256, 256  # resamples and sizes at a time: 15 MB for 7140 pairs
+_ROWS = 256  # resamples at a time: 15 MB for 7140 pairs
 
 
 # --------------------------------------------------------------- images as the sample
@@ -53,27 +51,22 @@ def weighted_r2(
     (n_resamples, n_sizes); NaN where the row holds a NaN or a side is constant over the
     weighted pairs.
     """
-    out = np.full((len(counts), len(similarities)), np.nan)
     y = (y - y.mean()) / y.std()
-    counts = np.ascontiguousarray(counts.T, dtype=np.float64)
-    for start in range(0, len(similarities), _COLUMNS):
-        columns = slice(start, start + _COLUMNS)
-        s = _standardised(similarities[columns])
-        terms = np.concatenate([s, s * s, s * y, [np.ones(len(y)), y, y * y]])
+    s = _standardised(similarities)
+    terms = np.concatenate([s, s * s, s * y, [np.ones(len(y)), y, y * y]])
 
-        def score(first: int, terms=terms, columns=columns) -> None:
-            drawn = np.ascontiguousarray(counts[:, first : first + _ROWS])
-            weights = drawn[i]
-            weights *= drawn[j]  # (n_pairs, n_rows)
-            sums = terms @ weights  # all weighted sums in one product
-            sums /= np.where(sums[-3] > 0, sums[-3], np.nan)
-            mean, square, product = np.split(sums[:-3], 3)
-            variances = _variance(square, mean) * _variance(sums[-1], sums[-2])
-            r2 = (product - mean * sums[-2]) ** 2 / variances
-            out[first : first + _ROWS, columns] = r2.T
+    def score(start: int) -> np.ndarray:
+        drawn = counts[start : start + _ROWS].T.astype(float, order="C")
+        weights = drawn[i]
+        weights *= drawn[j]  # (n_pairs, n_rows)
+        sums = terms @ weights  # all weighted sums in one product
+        sums /= np.where(sums[-3] > 0, sums[-3], np.nan)
+        mean, square, product = np.split(sums[:-3], 3)
+        variances = _variance(square, mean) * _variance(sums[-1], sums[-2])
+        return (product - mean * sums[-2]) ** 2 / variances
 
-        rsa.map_in_threads(score, range(0, counts.shape[1], _ROWS))
-    return np.minimum(out, 1, out=out)
+    parts = rsa.map_in_threads(score, range(0, len(counts), _ROWS))
+    return np.minimum(np.concatenate(parts, axis=1).T, 1)
 
 
 def _standardised(rows: np.ndarray) -> np.ndarray:
@@ -171,43 +164,25 @@ def holm(p: np.ndarray) -> np.ndarray:
     NaN stays and does not count. Raises ValueError for p outside [0, 1].
     """
     p = np.asarray(p, dtype=np.float64)
-    flat, adjusted = p.ravel(), np.full(p.size, np.nan)
-    if ((flat < 0) | (flat > 1)).any():
-        wrong = flat[(flat < 0) | (flat > 1)][0]
-        raise ValueError(f"p must lie in [0, 1]; got {wrong:g}.")
-    ranked = np.argsort(flat)[: np.isfinite(flat).sum()]  # NaN sorts last
-    steps = flat[ranked] * np.arange(len(ranked), 0, -1)
+    if ((p < 0) | (p > 1)).any():
+        raise ValueError(f"p must lie in [0, 1]; got {p}.")
+    adjusted = np.full(p.size, np.nan)
+    ranked = np.argsort(p, axis=None)[: np.isfinite(p).sum()]  # NaN sorts last
+    steps = p.ravel()[ranked] * np.arange(len(ranked), 0, -1)
     adjusted[ranked] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted.reshape(p.shape)
 
 
-@dataclass(frozen=True, eq=False)
-class DependentCorrelations:
-    """Tests of r_xy = r_xz in one sample; shapes of the arguments, p two-sided."""
-
-    williams_t: np.ndarray  # with n - 3 degrees of freedom
-    williams_p: np.ndarray
-    steiger_z: np.ndarray  # with pooled r
-    steiger_p: np.ndarray
-
-
 def dependent_correlations(
-    r_xy: np.ndarray, r_xz: np.ndarray, r_yz: np.ndarray, n: int
-) -> DependentCorrelations:
-    """Williams' t and Steiger's z (Steiger 1980, Psych. Bull. 87, eq. 7 and 14).
+    xy: np.ndarray, xz: np.ndarray, yz: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two-sided p of Williams' t and Steiger's z for no difference between r_xy and
+    r_xz in one sample (Steiger 1980, Psych. Bull. 87, eq. 7 and 14).
 
     With x the human judgments, y and z two embeddings and ``n`` the number of *pairs*,
     pairs are taken as independent, which they are not: far too many false positives
-    (`helpers.prediction.type_one_error`). NaN where y and z are the same.
-
-    Raises
-    ------
-    ValueError : a correlation outside [-1, 1]; n < 4.
+    (`pipeline.simulation`). NaN where y and z are the same.
     """
-    checks.at_least("n", n, 4)
-    named = {"r_xy": r_xy, "r_xz": r_xz, "r_yz": r_yz}
-    r = (checks.correlations(name, values) for name, values in named.items())
-    xy, xz, yz = np.broadcast_arrays(*r)
     m = ((xy + xz) / 2) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         determinant = 1 - xy**2 - xz**2 - yz**2 + 2 * xy * xz * yz
@@ -216,120 +191,71 @@ def dependent_correlations(
         covariance = yz * (1 - 2 * m) - m * (1 - 2 * m - yz**2) / 2
         z_variance = (2 - 2 * covariance / (1 - m) ** 2) / (n - 3)
         z = (np.arctanh(xy) - np.arctanh(xz)) / np.sqrt(z_variance)
-    t, z = (np.where(1 - yz < 1e-12, np.nan, value)[()] for value in (t, z))
     p = 2 * stats.t.sf(np.abs(t), n - 3), 2 * stats.norm.sf(np.abs(z))
-    return DependentCorrelations(t, p[0], z, p[1])
+    williams, steiger = np.where(1 - yz < 1e-12, np.nan, p)
+    return williams, steiger
 
 
 # ------------------------------------------------------------ reliability of judgments
-@dataclass(frozen=True, eq=False)
-class NoiseCeiling:
-    """Bounds on the mean r and the mean R2 of any model with single subjects."""
+def noise_ceiling(subject_rdms: np.ndarray) -> tuple[float, float]:
+    """Mean R2 with single subjects, (n_subjects, n_pairs): the lower bound, reached by
+    the mean of the others, and the upper, which no model exceeds (Nili et al. 2014).
 
-    lower_r: float  # mean r of a subject with the mean of the others
-    upper_r: float  # mean r with the mean of all
-    lower_r2: float  # mean r squared with the mean of the others
-    upper_r2: float  # the largest mean r squared that any RDM can reach
-    n_missing_pairs: int  # dropped
-
-
-@dataclass(frozen=True, eq=False)
-class SplitHalf:
-    """Reliability of the mean of all subjects, from the agreement of halves of them."""
-
-    halves: np.ndarray  # (n_splits,) correlations of two half-group means
-    reliability: float  # of the mean of all: the R2 a perfect model would reach
-    n_missing_pairs: int  # dropped
-
-
-def noise_ceiling(subject_rdms: np.ndarray) -> NoiseCeiling:
-    """How well any model can predict single subjects' RDMs (Nili et al. 2014).
-
-    Subjects are standardised over pairs. The upper bound of R2 is the largest
-    eigenvalue of their correlation matrix / n_subjects. A model scored against the
-    *group mean* may reach more, its reliability: `split_half_reliability`.
-
-    Parameters
-    ----------
-    subject_rdms : (n_subjects, n_pairs), at least 2 subjects.
-
-    Raises
-    ------
-    ValueError : another shape; infinite; a subject without variance.
+    The upper bound is the largest eigenvalue of the subjects' correlation matrix /
+    n_subjects. A model scored against the *group mean* may reach more, its
+    reliability: `split_half_reliability`. ValueError unless at least 2 subjects vary
+    over pairs that everybody judged.
     """
-    rdms, n_missing = _complete(subject_rdms)
-    z = stats.zscore(rdms, axis=1)
+    z = stats.zscore(_complete(subject_rdms), axis=1)
     total = z.sum(axis=0)
-    lower = np.array([np.corrcoef(subject, total - subject)[0, 1] for subject in z])
-    upper = np.array([np.corrcoef(subject, total)[0, 1] for subject in z])
-    largest = np.linalg.eigvalsh(np.corrcoef(z))[-1] / len(z)
-    means = lower.mean(), upper.mean(), (lower**2).mean(), largest
-    return NoiseCeiling(*map(float, means), n_missing)
+    others = [np.corrcoef(subject, total - subject)[0, 1] for subject in z]
+    largest = np.linalg.eigvalsh(np.corrcoef(z))[-1]
+    return float(np.square(others).mean()), float(largest / len(z))
 
 
-def spearman_brown(r: np.ndarray, factor: float = 2.0) -> np.ndarray:
-    """Reliability of a measurement ``factor`` times as long, at most 1.
+def spearman_brown(r: float, factor: float = 2.0) -> float:
+    """Reliability of a measurement ``factor`` times as long as one of reliability r.
 
-    NaN where r is so negative, -1 / (factor - 1) or below, that no reliability gives
-    it. Raises ValueError for r outside [-1, 1] or a factor that is not positive.
+    At most 1; NaN for r of -1 / (factor - 1) or below, which no reliability gives.
     """
-    r = checks.correlations("r", r)
-    if not factor > 0:
-        raise ValueError(f"factor must be positive; got {factor!r}.")
     length = 1 + (factor - 1) * r
-    return np.minimum(factor * r / np.where(length > 0, length, np.nan), 1)[()]
+    return min(factor * r / length, 1.0) if length > 0 else np.nan
 
 
 def split_half_reliability(
     subject_rdms: np.ndarray, n_splits: int = 1000, *, rng: np.random.Generator
-) -> SplitHalf:
-    """Reliability of the mean of all subjects' RDMs, (n_subjects, n_pairs).
+) -> float:
+    """Reliability of the mean of all subjects' RDMs, (n_subjects, n_pairs): the R2 with
+    it that a perfect model would reach.
 
     Subjects are dealt at random into two equal halves (one is left out of an odd
     number), whose means are correlated; the mean correlation is stepped up to all
-    subjects by `spearman_brown`. The spread of ``halves`` is over splits: no interval.
-
-    Raises
-    ------
-    ValueError : as `noise_ceiling`; n_splits.
+    subjects by `spearman_brown`. ValueError as `noise_ceiling`, and for n_splits < 1.
     """
     checks.at_least("n_splits", n_splits, 1)
-    subjects, n_missing = _complete(subject_rdms)
+    subjects = _complete(subject_rdms)
     n, half = len(subjects), len(subjects) // 2
     dealt = rng.permuted(np.tile(np.arange(n), (n_splits, 1)), axis=1)
     weights = np.zeros((2, n_splits, n))
     for part, members in enumerate((dealt[:, :half], dealt[:, half : 2 * half])):
         np.put_along_axis(weights[part], members, 1 / half, axis=1)
     first, second = stats.zscore(weights @ subjects, axis=2)
-    halves = (first * second).mean(axis=1)
-    reliability = spearman_brown(float(halves.mean()), n / half)
-    return SplitHalf(halves, float(reliability), n_missing)
+    return float(spearman_brown((first * second).mean(axis=1).mean(), n / half))
 
 
-def explainable_share(r2: np.ndarray, reliability: float) -> np.ndarray:
-    """r2 / reliability of the predicted mean, which needs no further square root.
-
-    May exceed 1 by chance and is not clipped. Raises ValueError for a reliability
-    outside (0, 1].
-    """
-    if not 0 < reliability <= 1 + 1e-12:
-        raise ValueError(f"reliability must lie in (0, 1]; got {reliability!r}.")
-    return np.asarray(r2, dtype=np.float64)[()] / reliability
-
-
-def _complete(subject_rdms: np.ndarray) -> tuple[np.ndarray, int]:
-    """(n_subjects, n_pairs kept) and the number of pairs dropped."""
+def _complete(subject_rdms: np.ndarray) -> np.ndarray:
+    """The pairs (n_subjects, n_kept) that every subject judged."""
     rdms = np.asarray(subject_rdms, dtype=np.float64)
     if rdms.ndim != 2 or len(rdms) < 2 or np.isinf(rdms).any():
         raise ValueError(
             "subject_rdms must be (n_subjects, n_pairs) of at least 2 subjects, finite "
             f"or NaN where a pair is missing; got shape {rdms.shape}."
         )
-    complete = ~np.isnan(rdms).any(axis=0)
-    if complete.sum() < 3 or (np.ptp(rdms[:, complete], axis=1) == 0).any():
+    rdms = rdms[:, ~np.isnan(rdms).any(axis=0)]
+    if rdms.shape[1] < 3 or (np.ptp(rdms, axis=1) == 0).any():
         raise ValueError(
             "subject_rdms must vary over at least 3 pairs that every subject judged; "
-            f"{complete.sum()} are complete. Leave out the subject that is constant or "
+            f"{rdms.shape[1]} are complete. Leave out the subject that is constant or "
             "misses most pairs."
         )
-    return rdms[:, complete], int((~complete).sum())
+    return rdms

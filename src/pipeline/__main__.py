@@ -18,7 +18,7 @@ COMMANDS = {
     "samples": "samples.record",
     "objects92": "objects92.record",
     "human": "human.record_sets",
-    "simulation": "human.record_simulation",
+    "simulation": "simulation.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
     "ghosts-imagenet": "ghosts.record_imagenet",
 }

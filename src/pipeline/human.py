@@ -1,13 +1,11 @@
-"""Record what page 03 shows and cannot compute from what is shipped.
-
-`record_sets`: the analysis of the sets of Peterson, Abbott & Griffiths (2018) that a
-folder holds (laid out as `pipeline.judgments` says), with VGG-19 pool5.
-`record_simulation`: false alarms of each test where there is no effect.
-"""
+"""Record page 03's analysis of the sets of Peterson, Abbott & Griffiths (2018), which
+cannot be redistributed."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +15,11 @@ from helpers import data, inference, prediction
 from pipeline import extraction, judgments, manifest
 
 SEED = 0
-LICENCE = "CC BY 4.0"
-NOISES = ((0.0, 1.0), (1.0, 1.0), (2.0, 1.0))
-"""Standard deviations of image and pair noise that are simulated."""
 
 
 def record_sets(peterson: Path, command: str) -> None:
-    """Analyse every set in the folder into ``data/human_vgg19_pool5.npz``.
+    """Analyse every set in the folder, laid out as `pipeline.judgments` says, with
+    VGG-19's last pooling layer, into ``data/human_vgg19_pool5.npz``.
 
     Convolutions are computed as on a processor without AVX-512, so that they round in
     the same way on most machines.
@@ -46,13 +42,9 @@ def record_sets(peterson: Path, command: str) -> None:
         r2 = predictions[name].r2
         print(f"{name}: R2 {r2[-1]:.3f}, largest {np.nanmax(r2):.3f}", flush=True)
     target = data.data_folder() / "human_vgg19_pool5.npz"
-    prediction.save(predictions, target)
-    source = (
-        "computed here from judgments of Peterson, Abbott & Griffiths (2018) and "
-        "VGG-19 (VGG team's weights)"
-    )
+    save(predictions, target)
     hashes = f"sha256 of embeddings and judgments: {'; '.join(inputs)}"
-    register(target, source, command, inputs=hashes)
+    manifest.register(target, command, seed=str(SEED), inputs=hashes)
 
 
 def reliability_of(halves: np.ndarray) -> float:
@@ -65,23 +57,16 @@ def reliability_of(halves: np.ndarray) -> float:
     return float(inference.spearman_brown(np.corrcoef(halves)[0, 1]))
 
 
-def record_simulation(simulations: int, command: str) -> None:
-    """Simulate studies at each noise, into ``data/type_one_error.npz``."""
-    conditions = []
-    for image, pair in NOISES:
-        rng = np.random.default_rng(SEED)
-        noise = {"image_noise": image, "pair_noise": pair}
-        rates = prediction.type_one_error(simulations, 60, 80, rng=rng, **noise)
-        conditions.append(rates.assign(**noise, n_simulations=simulations))
-    frame = pd.concat(conditions, ignore_index=True)
-    target = data.data_folder() / "type_one_error.npz"
-    np.savez_compressed(target, **{k: np.array(v.tolist()) for k, v in frame.items()})
-    register(target, "simulated here", command, inputs="none: simulated")
-
-
-def register(target: Path, source: str, command: str, **notes: str) -> None:
-    """Enter a recorded file into the manifest, with what it was recorded by."""
-    versions = ", ".join(f"{name} {v}" for name, v in data.versions().items())
-    notes |= {"versions": versions, "machine": data.machine(), "seed": str(SEED)}
-    manifest.register(target, command, source=source, licence=LICENCE, **notes)
-    print(f"wrote {target.name}")
+def save(predictions: Mapping[str, prediction.Prediction], path: Path) -> None:
+    """Write what `helpers.prediction.load` reads; R2 at every size in float32."""
+    arrays = {}
+    for key, analysis in predictions.items():
+        for name in (field.name for field in fields(analysis)):
+            value = getattr(analysis, name)
+            if isinstance(value, pd.DataFrame):
+                for column, values in value.reset_index().items():
+                    arrays[f"{key}/{name}/{column}"] = np.array(values.tolist())
+            else:
+                dtype = np.float32 if name == "r2" else None
+                arrays[f"{key}/{name}"] = np.asarray(value, dtype)
+    np.savez_compressed(path, **arrays)
