@@ -139,7 +139,7 @@
 
   // ------------------------------------------------------------------------- matrix
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
-  /** A canvas's pen, in CSS pixels, on a clean sheet as large as the canvas is shown. */
+  /** A pen in CSS pixels, on a clean sheet as large as the canvas is shown. */
   const pen = (canvas) => {
     const side = canvas.clientWidth;
     const pixels = Math.round(side * (devicePixelRatio || 1));

@@ -201,8 +201,12 @@ document.addEventListener("DOMContentLoaded", () => {
     };
   }
 
+  // The empty corner of a pandas table heads nothing (as in page.py).
   function asTable(html) {
-    return Object.assign(make("div", "output text_html"), { innerHTML: html });
+    const box = make("div", "output text_html");
+    const empty = /<th([^>]*)>((?:\s|&nbsp;)*)<\/th>/g;
+    box.innerHTML = html.replace(empty, "<td$1>$2</td>");
+    return box;
   }
 
   function asFigure(data, cell, width) {
