@@ -160,6 +160,40 @@ def test_effects_and_adjusted_p_are_those_of_the_rules(result):
         np.testing.assert_allclose(adjusted[column], min(1, 2 * p))  # two equal p
 
 
+def test_in_random_orders_rare_features_seldom_do_harm(judged):
+    result = run(judged, n_repeats=10, n_null=20)
+    assert result.null.shape == (20, 12)
+    draws = prediction.effects_by_chance({"key": result, "other": run(judged)})
+    assert {name: x.shape for name, x in draws.items()} == {
+        f"{what}_key": (20, 3) for what in ("rule90", "rule20", "fifth", "gain")
+    }
+    value, low, high = draws["fifth_key"].T  # NaN where an image is undefined
+    assert not ((low > value) | (value > high)).any()
+    planted = prediction.effects({"key": result})["value"]
+    assert (draws["gain_key"][:, 0] < planted["gain_key"]).mean() > 0.9
+
+
+def test_an_order_that_is_not_random_gives_the_effects_of_the_analysis(judged, result):
+    x, human = judged
+    order = poz_order(percentage_of_zeros(x))
+    sizes = np.union1d(inference.spaced_sizes(40), result.rules["size"])
+    given = inference.prepare(x, order, human, sizes)
+
+    class Fixed:  # the order of the analysis in place of a random one
+        rng = np.random.default_rng(0)
+
+        def permutation(self, n):
+            return order
+
+        def __getattr__(self, name):
+            return getattr(self.rng, name)
+
+    null = prediction.in_random_orders(given, dict(result.rules["size"]), Fixed(), 1)
+    expected = prediction.effects({"key": result})["value"]
+    for what in ("rule90", "rule20", "fifth"):
+        assert null[what].item() == pytest.approx(expected[f"{what}_key"])
+
+
 def test_tables_show_every_set_with_its_own_numbers(result):
     x = {"a": result, "b": replace(result, name="other", reliability=np.nan)}
     sets = prediction.set_table(x)

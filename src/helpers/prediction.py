@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ class Prediction:
     gain: np.ndarray  # (4,) of `nested_choice`: value, low, high, p
     reliability: float  # of the judgments, NaN where raters are not known
     left_out: np.ndarray  # (4,) undefined judgments, resamples, random orders, splits
+    null: pd.DataFrame = field(default_factory=pd.DataFrame)  # of `in_random_orders`
 
     @property
     def n_features(self) -> int:
@@ -72,6 +73,7 @@ def predict(
     n_orders: int = 1000,
     n_ties: int = 20,
     n_repeats: int = 20,
+    n_null: int = 0,
     reliability: float = np.nan,
 ) -> Prediction:
     """Analyse one set; errors as `helpers.inference.prepare`.
@@ -83,6 +85,7 @@ def predict(
     similarity : as ``method`` of `helpers.rsa.similarity_matrix`.
     n_resamples, n_orders, n_ties, n_repeats : bootstrap resamples, random orders,
         random orders within ties, repeats of the cross-validation.
+    n_null : random orders for which rules and choice of a size are analysed as well.
     reliability : of the judgments, carried along.
     """
     poz = sparsity.percentage_of_zeros(embeddings)
@@ -114,7 +117,46 @@ def predict(
         gain=gain,
         reliability=reliability,
         left_out=np.array(left_out),
+        null=in_random_orders(given, kept, rng, n_null, n_resamples, n_repeats),
     )
+
+
+def in_random_orders(
+    given: inference.Prepared,
+    kept: Mapping[str, int],
+    rng: np.random.Generator,
+    n_orders: int,
+    n_resamples: int = 1000,
+    n_repeats: int = 20,
+) -> pd.DataFrame:
+    """What the claims ask, for as many features in random orders: a row per order.
+
+    ``kept`` are the numbers of features that the rules keep. Columns as `effects`,
+    without the set: rule90, rule20, fifth and gain, with _low and _high.
+    """
+    sizes = np.array(list(kept.values()))
+    rows = []
+    for _ in range(n_orders):
+        order = rng.permutation(len(given.order))
+        drawn = replace(given, order=order, sizes=np.unique(sizes[sizes > 0]))
+        curve = inference.bootstrap_curve(drawn, n_resamples=n_resamples, rng=rng)
+        drawn = replace(given, order=order)
+        gain = inference.nested_choice(drawn, n_repeats=n_repeats, rng=rng)[1]
+        rows.append(_effects(curve.reindex(sizes), gain).stack())
+    if not rows:
+        return pd.DataFrame()
+    null = pd.DataFrame(rows).rename_axis("order")
+    names = (f"{what}_{end}".removesuffix("_value") for what, end in null.columns)
+    return null.set_axis(list(names), axis=1)
+
+
+def _effects(rules: pd.DataFrame, gain: np.ndarray) -> pd.DataFrame:
+    """Numbers behind claims (rows) and their value, low and high; see `effects`."""
+    change = rules[["difference", "difference_low", "difference_high"]].to_numpy()
+    ratio = rules[["ratio", "ratio_low", "ratio_high"]].to_numpy()
+    rows = {"rule90": change[1], "rule20": change[2], "fifth": ratio[2]}
+    rows["gain"] = gain[:3]
+    return pd.DataFrame(rows, index=["value", "low", "high"]).T
 
 
 def _of_rules(
@@ -146,13 +188,19 @@ def effects(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     ``rule90`` and ``rule20``: change of R2 by the second and third rule; ``fifth``:
     ratio to the full R2 under the third; ``gain``: of the chosen size on other images.
     """
-    rows = {}
+    tables = {key: _effects(p.rules, p.gain) for key, p in predictions.items()}
+    table = pd.concat(tables).swaplevel()
+    return table.set_axis(table.index.map("_".join))
+
+
+def effects_by_chance(predictions: Mapping[str, Prediction]) -> dict[str, np.ndarray]:
+    """`effects` for random orders, (n_orders, 3) each, where these were analysed."""
+    draws = {}
     for key, p in predictions.items():
-        change = p.rules[["difference", "difference_low", "difference_high"]].to_numpy()
-        rows |= {f"rule90_{key}": change[1], f"rule20_{key}": change[2]}
-        ratio = p.rules[["ratio", "ratio_low", "ratio_high"]].to_numpy()
-        rows |= {f"fifth_{key}": ratio[2], f"gain_{key}": p.gain[:3]}
-    return pd.DataFrame(rows, index=["value", "low", "high"]).T
+        for what in p.null.columns[::3]:
+            ends = [what, f"{what}_low", f"{what}_high"]
+            draws[f"{what}_{key}"] = p.null[ends].to_numpy()
+    return draws
 
 
 def adjusted(predictions: Mapping[str, Prediction]) -> pd.DataFrame:

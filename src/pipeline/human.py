@@ -15,6 +15,8 @@ from helpers import data, inference, prediction
 from pipeline import extraction, judgments, manifest
 
 SEED = 0
+N_NULL = 100
+"""Random orders in which the claims are tried as well."""
 
 
 def record_sets(peterson: Path, command: str) -> None:
@@ -35,6 +37,7 @@ def record_sets(peterson: Path, command: str) -> None:
             embeddings,
             judged.matrix,
             np.random.default_rng(SEED),
+            n_null=N_NULL,
             reliability=reliability_of(judged.halves),
         )
         hashes = (data.sha256(array)[:12] for array in (embeddings, judged.matrix))
@@ -63,8 +66,8 @@ def save(predictions: Mapping[str, prediction.Prediction], path: Path) -> None:
     for key, analysis in predictions.items():
         for name in (field.name for field in fields(analysis)):
             value = getattr(analysis, name)
-            if isinstance(value, pd.DataFrame):
-                for column, values in value.reset_index().items():
+            if isinstance(value, pd.DataFrame):  # an empty one leaves no array
+                for column, values in value.reset_index().items() if len(value) else ():
                     arrays[f"{key}/{name}/{column}"] = np.array(values.tolist())
             else:
                 dtype = np.float32 if name == "r2" else None
