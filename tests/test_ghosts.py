@@ -55,6 +55,16 @@ def test_a_homogeneous_set_has_more_ghosts_than_random_ones_of_its_size(rng):
     assert found["ghosts"] > found["high"] and found["p"] == pytest.approx(1 / 201)
 
 
+def test_random_sets_are_kept_draw_by_draw(sparse, rng):
+    sets = {"five": np.arange(12) < 5, "two": np.arange(12) > 9}
+    counts = ghosts.ghost_counts(sparse, sets, rng, 300)
+    assert counts.random.shape == (300, 2)
+    bounds = counts.random.quantile([0.025, 0.975])
+    np.testing.assert_allclose(counts.table[["low", "high"]].T, bounds)
+    n_above = (counts.random >= counts.table["ghosts"]).sum()
+    np.testing.assert_allclose(counts.table["p"], (1 + n_above) / 301)
+
+
 def test_overlap_is_nan_where_no_set_has_a_ghost(rng):
     sets = dict(zip("abcd", np.eye(4, dtype=bool), strict=True))
     counts = ghosts.ghost_counts(np.ones((4, 5)), sets, rng, 2)
@@ -269,6 +279,15 @@ def test_record_agrees_with_itself(recorded):
         assert area.index.tolist() == list(RANKINGS)
         gain = query.measures.loc["gain", "value"]
         np.testing.assert_allclose(gain, area["ghosts"] - area, atol=1e-6)
+        draws, summary = recorded.draws.loc[name], recorded.controls.loc[name]
+        random = summary.xs("random", level="features")["value"]
+        np.testing.assert_allclose(draws.mean()[random.index], random, rtol=1e-5)
+        assert (
+            recorded.areas.loc[name, "low"] <= recorded.areas.loc[name, "high"]
+        ).all()
+        more = (recorded.random[name] >= recorded.counts.loc[name, "ghosts"]).sum()
+        expected = (1 + more) / (1 + len(recorded.random))
+        assert recorded.counts.loc[name, "p"] == pytest.approx(expected)
     assert set(recorded.measures.index.unique("measure")) == set(MEASURES)
 
 

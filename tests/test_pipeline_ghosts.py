@@ -59,6 +59,17 @@ def test_random_features_of_a_corpus_without_structure_mean_nothing(rng):
     assert share.mean() == pytest.approx(1, abs=0.4)
 
 
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_random_features_answer_a_query_only_where_activity_does(shift, rng):
+    corpus = np.maximum(rng.normal(size=(200, 60)), 0)
+    wanted = np.arange(200) < 100
+    corpus[wanted] += shift
+    areas = recorder.random_feature_areas(corpus, 20, wanted, 5)
+    assert areas.index.name == "draw" and len(areas) == 5
+    assert ((areas["low"] <= areas["value"]) & (areas["value"] <= areas["high"])).all()
+    assert (areas["low"] > 0.5).all() == bool(shift)
+
+
 def test_a_record_is_read_as_it_was_written(rng, tmp_path, monkeypatch):
     for name in ("N_SPLITS", "N_RANDOM", "N_RESAMPLES", "N_DRAWS"):
         monkeypatch.setattr(recorder, name, 4)

@@ -38,6 +38,18 @@ def test_p_is_two_sided_over_resampled_differences():
     np.testing.assert_allclose(significance.two_sided_p(resampled), expected)
 
 
+def test_a_value_is_set_against_draws_by_chance():
+    draws = random().normal(size=999)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    mean, least, most = significance.against_draws(high, draws)
+    assert least == 0 < mean < most == pytest.approx(high - low)
+    above = [significance.against_draws(x, draws)[1] > 0 for x in draws]
+    assert np.mean(above) == pytest.approx(0.025, abs=1e-3)
+    np.testing.assert_allclose(
+        significance.against_draws(-high, -draws), [-mean, -most, 0], atol=1e-12
+    )
+
+
 def test_calibrated_variance_is_twice_the_jackknife_less_the_bootstrap(differences):
     observed, resampled, left_out = differences
     low, high, p = significance.calibrated_test(*differences).T

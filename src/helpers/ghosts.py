@@ -44,9 +44,9 @@ class GhostCounts:
     # by set: images, ghosts, expected (exact mean over random sets), low and high (95 %
     # of random sets), p (share of sets with as many, this one included)
     table: pd.DataFrame
-    # by (set, other): overlap (Jaccard, ghosts of both over ghosts of either; NaN where
-    # neither has any) and chance (its mean over random sets)
+    # by (set, other): overlap (Jaccard; NaN where neither has any), chance (its mean)
     overlap: pd.DataFrame
+    random: pd.DataFrame  # ghosts of random sets, a row per draw, a column per set
 
 
 def ghost_counts(
@@ -81,7 +81,8 @@ def ghost_counts(
     table["p"] = (1 + (random >= count).sum(axis=0)) / (1 + n_random)
     pairs = pd.MultiIndex.from_product([tuple(sets)] * 2, names=["set", "other"])
     overlap = {"overlap": overlap.ravel(), "chance": chance.mean(axis=0).ravel()}
-    return GhostCounts(table, pd.DataFrame(overlap, pairs))
+    random = pd.DataFrame(random, columns=list(sets)).rename_axis("draw")
+    return GhostCounts(table, pd.DataFrame(overlap, pairs), random)
 
 
 def _count(fires: sparse.csr_array, members: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -90,8 +91,7 @@ def _count(fires: sparse.csr_array, members: np.ndarray) -> tuple[np.ndarray, ..
     both = ghost.T @ ghost
     count = np.diag(both)
     either = count[:, None] + count - both
-    undefined = np.full_like(both, np.nan)
-    return count.astype(int), np.divide(both, either, out=undefined, where=either > 0)
+    return count.astype(int), both / np.where(either > 0, either, np.nan)
 
 
 # ----------------------------------------------------- principal components of a corpus
@@ -108,10 +108,9 @@ def ghost_scores(corpus_ghosts: np.ndarray, n_components: int = 10) -> GhostScor
     """Principal component scores of a corpus on ghosts, centred, not scaled.
 
     ``corpus_ghosts`` is (n_images, n_ghosts) post-ReLU. Signs of components are free:
-    here the long tail of its scores is positive (third moment above 0), so that "scores
-    highly" does not depend on the order of images or features; a symmetric one has its
-    largest loading positive. Raises ValueError for no ghosts, fewer than two images,
-    n_components below 1, or activations that are negative or not finite.
+    here the long tail of its scores is positive (third moment above 0); a symmetric one
+    has its largest loading positive. Raises ValueError for no ghosts, fewer than two
+    images, n_components below 1, or activations that are negative or not finite.
     """
     x = _corpus(corpus_ghosts, n_components)
     left, singular, loadings = _decompose(x, n_components)
@@ -310,10 +309,13 @@ class GhostRecord:
 
     counts: pd.DataFrame  # as `GhostCounts.table`, with dead ghosts and corpus images
     overlap: pd.DataFrame  # as `GhostCounts.overlap`
+    random: pd.DataFrame  # as `GhostCounts.random`
     components: pd.DataFrame  # as `component_stability`
     labels: pd.DataFrame  # as `label_enrichment`
     top: pd.DataFrame  # by component and rank, the label of each of the top images
     controls: pd.DataFrame  # as `controls`
+    draws: pd.DataFrame  # of random features, by draw: the measures of `controls`
+    areas: pd.DataFrame  # of random features, by draw: ROC area with low and high
     measures: pd.DataFrame  # this and curves as `retrieval.NegativeQuery`
     curves: pd.DataFrame
 
@@ -337,9 +339,7 @@ def overlap_square(overlap: pd.DataFrame) -> pd.DataFrame:
 
 
 def label_table(record: GhostRecord, n_components: int = 6) -> pd.DataFrame:
-    """Over-represented labels of each set's components (with the number of top images
-    that have them, and by chance), and the labels of the first top images.
-    """
+    """Over-represented labels of components (count, expected); first top images."""
     over = record.labels[record.labels["adjusted_p"] < 0.05].sort_values("adjusted_p")
     shown = "{0.label} ({0.count:.0f}, {0.expected:.1f})".format
     over["text"] = [shown(row) for row in over.reset_index("label").itertuples()]

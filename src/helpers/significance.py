@@ -100,6 +100,16 @@ def two_sided_p(differences: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(differences).any(axis=0), np.nan, p)
 
 
+def against_draws(value: float, draws: np.ndarray) -> np.ndarray:
+    """``value`` minus draws by chance (n,): their mean, and where 95 % of them lie.
+
+    The difference from the mean and its ends, (3,): both ends are above 0 for a value
+    above nearly all draws, below 0 for one below them. NaN where any draw is.
+    """
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return value - np.array([np.mean(draws), high, low])
+
+
 def calibrated_test(
     difference: np.ndarray, resampled: np.ndarray, left_out: np.ndarray
 ) -> np.ndarray:

@@ -100,6 +100,24 @@ def random_feature_reference(
     return {measure: np.array(values) for measure, values in draws.items()}
 
 
+def random_feature_areas(
+    corpus: np.ndarray, n_features: int, wanted: np.ndarray, n_draws: int
+) -> pd.DataFrame:
+    """ROC area of the query by the mean activation of random features, by draw.
+
+    ``corpus`` is as for `random_feature_reference`, ``wanted`` as for
+    `retrieval.negative_query`; columns value, low and high.
+    """
+    rng, areas = np.random.default_rng(SEED), []
+    for _ in range(n_draws):
+        drawn = rng.choice(corpus.shape[1], n_features, replace=False)
+        scores = {"random features": corpus[:, drawn].mean(axis=1)}
+        query = retrieval.negative_query(scores, wanted, rng, N_RESAMPLES // 4)
+        areas.append(query.measures.loc[("area", "random features")])
+    areas = pd.DataFrame(areas, index=pd.RangeIndex(n_draws, name="draw"))
+    return areas[["value", "low", "high"]]
+
+
 # --------------------------------------------------------------------------- CIFAR-10
 def record_cifar10(lpips_weights: Path, command: str) -> None:
     """Write ``data/ghosts_cifar10.npz``."""
@@ -124,6 +142,11 @@ def record_cifar10(lpips_weights: Path, command: str) -> None:
         )
     labelled = [draw["labelled components"] for draw in draws]
     shares = [draw["category at the top"] for draw in draws]
+    areas = [
+        random_feature_areas(corpus, len(silent[kind]), ~is_own, N_DRAWS)
+        for kind, names in ghosts.CIFAR10_OWN.items()
+        for is_own in [np.isin(np.array(sample.classes)[sample.y_test], names)]
+    ]
     exact = corpus[np.ix_(shown, features)]
     bits, values = manifest.pack_sparse(rounded(exact))
     large = exact > 1e-3
@@ -139,6 +162,7 @@ def record_cifar10(lpips_weights: Path, command: str) -> None:
         kinds=np.array(list(sets)),
         random_meaningful=np.array(labelled, dtype=np.uint8),
         random_foreign=np.array(shares, dtype=np.float32),
+        random_areas=np.array(areas, dtype=np.float32),
         rankings=np.array(retrieval.RANKINGS[:-1]),
         scores=np.array(scores, dtype=np.float32),
     )
@@ -223,10 +247,15 @@ def record(
         frames["controls"][name] = ghosts.controls(
             scores, groups, member, reference, N_TOP
         )
+        frames["draws"][name] = pd.DataFrame(reference).rename_axis("draw")
+        frames["areas"][name] = random_feature_areas(
+            corpus, len(silent), ~member, N_DRAWS
+        )
         frames["measures"][name], frames["curves"][name] = query.measures, query.curves
     return ghosts.GhostRecord(
         counts=counts.table.assign(dead=pd.Series(dead), corpus=len(corpus)),
         overlap=counts.overlap,
+        random=counts.random,
         **{frame: pd.concat(parts, names=["set"]) for frame, parts in frames.items()},
     )
 
