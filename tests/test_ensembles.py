@@ -156,6 +156,35 @@ def test_subset_r2_is_read_from_the_full_curve(models):
     np.testing.assert_allclose(table["value"], full["value"], atol=1e-10)
 
 
+@pytest.mark.parametrize("order", ["random", "inserted"])
+def test_random_orders_are_judged_as_the_given_one_is(models, rng, monkeypatch, order):
+    x = {("mnist", "images"): models.embeddings}
+    shares = {"lowest": (0.5, 1.0), "highest": (0.25,)}
+    if order == "inserted":
+        inserted = [np.arange(12)] * 6
+        monkeypatch.setattr(ensembles, "poz_orders", lambda *_: inserted)
+    draws = ensembles.in_random_orders(x, shares, rng, n_orders=2, n_draws=30)
+    assert draws["low50_mnist_images"].shape == (30, 3)
+    np.testing.assert_allclose(draws["low100_mnist_images"], 1)
+    assert (draws["low100_mnist_images_above"] == 3).all()
+    value, low, high = draws["high25_mnist_images"].T
+    assert ((low <= value) & (value <= high)).all()
+    curve = ensembles.insertion_curves(models.embeddings, [np.arange(12)] * 3)
+    for key, size in {"low50_mnist_images": 6, "high25_mnist_images": 3}.items():
+        expected = ensembles.mean_over_models(curve.r2[:, size - 1])
+        assert np.allclose(draws[key], expected) == (order == "inserted")
+        if order == "random":
+            assert np.ptp(draws[key][:, 0]) > 0.01
+
+
+@pytest.mark.parametrize(("poz", "share"), [(0.95, 1), (0.6, 0), (0.8, 0.5)])
+def test_zeros_that_fall_on_any_node_make_all_or_no_nodes_rare(poz, share, rng):
+    pozs = np.stack([[poz - 0.05, poz + 0.05] * 20] * 10)
+    draws = ensembles.rare_by_chance(pozs, 2000, rng, 50)
+    assert draws.shape == (50, 3)
+    assert draws[:, 0].mean() == pytest.approx(share, abs=0.02)
+
+
 def test_choices_are_combined_and_agree_with_a_slow_reference(models, rng):
     table = ensembles.low_poz_r2(models, 0.5, 40, rng)
     table = table.set_index(["items", "PoZ from", "similarity"])["value"]

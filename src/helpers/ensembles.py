@@ -192,12 +192,16 @@ def at_shares(
         mean = mean_over_models(r2)
         n_above = np.nan if np.isnan(mean[0]) else (r2 > NOTABLE_R2).sum()
         counts = np.isfinite(r2).sum(), n_above, n_undefined
-        short = _SHORT.get(first, first), _SHORT.get(items, items)
-        key = f"{short[0]}{100 * share:.0f}_{name}_{short[1]}"
+        key = _key(first, share, name, items)
         rows.append((key, name, items, first, share, *mean, *counts))
     columns = ["key", "set", "items", "order", "share", "value", "low", "high"]
     columns += ["n_defined", "n_above", "n_undefined"]
     return pd.DataFrame(rows, columns=columns).set_index("key")
+
+
+def _key(first: str, share: float, name: str, items: str) -> str:
+    first, items = _SHORT.get(first, first), _SHORT.get(items, items)
+    return f"{first}{100 * share:.0f}_{name}_{items}"
 
 
 def subset_r2(
@@ -241,3 +245,54 @@ def low_poz_r2(
             table = subset_r2(key, pozs, "lowest", [share], similarity)
             tables.append(table.assign(**{"PoZ from": source}))
     return pd.concat(tables, ignore_index=True)
+
+
+# ------------------------------------------------------------------------- by chance
+def in_random_orders(
+    embeddings: Mapping[tuple[str, str], np.ndarray],
+    shares: Mapping[str, Iterable[float]],
+    rng: np.random.Generator,
+    similarity: str = "pearson",
+    n_orders: int = 5,
+    n_draws: int = 200,
+) -> dict[str, np.ndarray]:
+    """What `at_shares` would give if the nodes came in a random order.
+
+    ``embeddings`` as for `subset_r2`, ``shares`` by "lowest" and "highest". Every model
+    has ``n_orders`` random orders, of which a draw takes one. By the keys of
+    `at_shares`, (n_draws, 3) means over models with their interval; and, with "_above"
+    added, the number of models above `NOTABLE_R2`, (n_draws,).
+    """
+    draws = {}
+    named = [(first, share) for first, some in shares.items() for share in some]
+    for (name, items), x in embeddings.items():
+        n_models, n_nodes = len(x), x.shape[2]
+        sizes = np.unique([size_of_share(share, n_nodes) for _, share in named])
+        orders = poz_orders(np.zeros((n_orders * n_models, n_nodes)), "random", rng)
+        repeated = [*x] * n_orders
+        r2 = insertion_curves(repeated, orders, sizes, similarity).r2
+        r2 = r2.reshape(n_orders, n_models, -1)
+        taken = rng.integers(n_orders, size=(n_draws, n_models))
+        for first, share in named:
+            at = np.searchsorted(sizes, size_of_share(share, n_nodes))
+            drawn = r2[taken, np.arange(n_models), at]
+            key = _key(first, share, name, items)
+            draws[key] = np.array([mean_over_models(values) for values in drawn])
+            undefined = np.isnan(draws[key][:, 0])
+            above = (drawn > NOTABLE_R2).sum(axis=1)
+            draws[f"{key}_above"] = np.where(undefined, np.nan, above)
+    return draws
+
+
+def rare_by_chance(
+    pozs: np.ndarray, n_images: int, rng: np.random.Generator, n_draws: int = 200
+) -> np.ndarray:
+    """Share of nodes with a PoZ above 80 % if each model's zeros fell on any node.
+
+    ``pozs`` is (n_models, n_nodes) over ``n_images``; (n_draws, 3) means over models
+    with their interval.
+    """
+    mean = pozs.mean(axis=1, keepdims=True)
+    zeros = rng.binomial(n_images, mean, (n_draws, *pozs.shape))
+    rare = (zeros > 0.8 * n_images).mean(axis=2)
+    return np.array([mean_over_models(values) for values in rare])
