@@ -3,6 +3,7 @@
 import json
 import re
 import types
+from dataclasses import astuple
 
 import nbformat
 import numpy as np
@@ -116,7 +117,10 @@ def test_myst_nb_reads_the_records_and_leaves_nothing_to_display(published):
     assert cell.outputs == []
 
 
-FOUND = {"without_ab": claims.Finding(0.25, 0.125, 0.5), "none": claims.exact(np.nan)}
+FOUND = {
+    "without_ab": claims.Finding(-0.0625, -0.25, np.inf, chance=0.5),
+    "none": claims.exact(np.nan),
+}
 
 
 def test_findings_travel_to_other_pages_and_into_the_prose(
@@ -126,11 +130,12 @@ def test_findings_travel_to_other_pages_and_into_the_prose(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "01_x.ipynb").write_text(json.dumps(published))
     received = notebook.findings("01_x")
-    assert received["without_ab"] == FOUND["without_ab"]
-    assert np.isnan(received["none"].value)
+    for key, finding in FOUND.items():
+        np.testing.assert_equal(astuple(received[key]), astuple(finding))
     glued = texts(published)
-    assert glued["without_ab"] == "0.25" and glued["without_ab_low"] == "0.125"
-    assert glued["paper_without_ab"] == "-0.06"
+    assert glued["without_ab"] == "-0.0625" and glued["without_ab_low"] == "-0.25"
+    assert glued["without_ab_chance"] == "0.5"
+    assert glued["paper_without_ab"] == "-0.06" and glued["rows_C1"] == "'1 open'"
 
 
 def test_a_page_that_was_not_executed_is_named(tmp_path, monkeypatch):

@@ -1,29 +1,34 @@
 """The paper's claims, read from ``book/claims.toml``, and verdicts on them by rule.
 
-A row of a claim *holds* when the value found and the whole of its interval lie within
-the row's bounds, *fails* when none of the interval does, and is *open* otherwise. A
-claim is reproduced when all its rows hold (more than half of them, where it speaks of
-"most"), not reproduced when all (more than half) fail, undecided when all are open, and
-partly reproduced otherwise. Rows without a value, or beyond the paper, do not count.
+A row *holds* when the value found and the whole of its interval lie within the row's
+bounds, *fails* when none of the interval does, and is *open* otherwise. It is
+*undetermined* where a choice that the paper leaves open moves the value across a bound,
+*undefined* without a value, and *not severe* where it does not fail but would hold by
+chance more often than the file allows.
+
+A claim is reproduced when all its rows hold (more than half, where it says "most"), not
+reproduced when all (more than half) fail, undecided when none does either, partly
+reproduced otherwise, and undetermined where that depends on an undetermined row. Rows
+that are not severe, untestable or beyond the paper are not among "all".
 """
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from helpers.data import data_folder
 
-VERDICTS = {"reproduced": "holds", "not reproduced": "fails", "undecided": "open"}
-"""Verdicts on a claim, each with the verdict on its rows that it needs."""
+JUDGED = ("holds", "fails", "open", "undetermined", "undefined")
+"""Verdicts on a row that count in that of its claim."""
+APART = ("not severe", "untestable")
 
 
-# ---------------------------------------------------------------------- findings
 @dataclass(frozen=True)
 class Finding:
     """A measured value with its 95 % interval."""
@@ -31,6 +36,9 @@ class Finding:
     value: float  # NaN where it is undefined
     low: float  # the ends of the interval: the value itself where it is exact
     high: float
+    chance: float = np.nan  # probability that the row would hold by chance
+    least: float = np.nan  # the range of the value under choices
+    most: float = np.nan  # that the paper leaves open
 
 
 def exact(value: float) -> Finding:
@@ -39,89 +47,129 @@ def exact(value: float) -> Finding:
 
 
 def from_tables(
-    ids: Sequence[str], *tables: pd.DataFrame | pd.Series
+    ids: Sequence[str],
+    *tables: pd.DataFrame | pd.Series,
+    by_chance: Mapping[str, np.ndarray] | None = None,
+    choices: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Finding]:
     """The findings that the rows of these claims ask for, by key.
 
-    Each table has keys as its index: a DataFrame with the columns "value", "low" and
-    "high", or a Series of exact values.
+    Each table has names of measures as its index: a DataFrame with the columns "value",
+    "low" and "high", or a Series of exact values. By the same names, ``by_chance`` has
+    draws for `chance`, and ``choices`` values under choices that the paper leaves open.
     """
-    claims, found, columns = read(), {}, ["value", "low", "high"]
-    wanted = {row["key"] for key in ids for row in claims[key]["rows"]}
-    for table in tables:
-        if isinstance(table, pd.Series):
-            table = pd.DataFrame(dict.fromkeys(columns, table))
-        for key, *numbers in table.loc[table.index.isin(wanted), columns].itertuples():
-            found[key] = Finding(*map(float, numbers))
+    claims, columns = read(), ["value", "low", "high"]
+    frames = [
+        pd.DataFrame(t if t.ndim > 1 else dict.fromkeys(columns, t)) for t in tables
+    ]
+    measured = pd.concat(frames)[columns]
+    found = {}
+    for row in (row for key in ids for row in claims[key]["rows"]):
+        if (name := row.get("of", row["key"])) in measured.index:
+            p = chance(row, (by_chance or {}).get(name, ()))
+            values = (choices or {}).get(name, [np.nan])
+            numbers = *measured.loc[name], p, np.min(values), np.max(values)
+            found[row["key"]] = Finding(*map(float, numbers))
     return found
 
 
-def to_json(found: Mapping[str, Finding]) -> str:
-    """Findings as text, rounded to 6 significant digits; `from_json` reads it."""
-    numbers = {key: asdict(finding).values() for key, finding in found.items()}
-    return json.dumps({k: [float(f"{x:.6g}") for x in v] for k, v in numbers.items()})
+def chance(row: Mapping, draws: np.ndarray) -> float:
+    """Share of draws by chance for which a row would hold; NaN without draws.
+
+    ``draws`` are exact, (n_draws,), or value, low and high, (n_draws, 3).
+    """
+    findings = [Finding(*np.broadcast_to(draw, 3)) for draw in np.asarray(draws)]
+    n_holds = sum(row_verdict(row, finding) == "holds" for finding in findings)
+    return n_holds / len(findings) if findings else np.nan
 
 
-def from_json(text: str) -> dict[str, Finding]:
-    """Invert `to_json`."""
-    return {key: Finding(*values) for key, values in json.loads(text).items()}
+@cache
+def contents() -> dict:
+    """The file: a list "claim" and, for verdicts on rows, the number "severe_up_to"."""
+    return tomllib.loads((data_folder().parent / "book/claims.toml").read_text("utf-8"))
 
 
-# ---------------------------------------------------------------------- verdicts
 def read() -> dict[str, dict]:
     """The claims by id, in the order of the file."""
-    text = (data_folder().parent / "book" / "claims.toml").read_text("utf-8")
-    return {claim["id"]: claim for claim in tomllib.loads(text)["claim"]}
+    return {claim["id"]: claim for claim in contents()["claim"]}
 
 
 def row_verdict(row: Mapping, finding: Finding | None) -> str:
-    """One of "holds", "fails" and "open", or, without a value, of "undefined" (NaN) and
-    "not run".
-    """
+    """One of `JUDGED` and `APART` or, where nothing was computed, "not run"."""
     if finding is None:
-        return "not run"
+        return "untestable" if "untestable" in row else "not run"
     if np.isnan(finding.value):
         return "undefined"
+    if _within(row, finding.least, finding.most) == "open":
+        return "undetermined"
+    low, value, high = finding.low, finding.value, finding.high
+    verdict = _within(row, min(low, value), max(value, high))
+    by_chance = finding.chance > contents()["severe_up_to"] and verdict != "fails"
+    return "not severe" if by_chance else verdict
+
+
+def _within(row: Mapping, low: float, high: float) -> str:
+    """ "holds" for an interval within the bounds, "fails" outside, else "open"."""
     least, most = row.get("at_least", -np.inf), row.get("at_most", np.inf)
-    low, high = min(finding.low, finding.value), max(finding.high, finding.value)
     if least <= low and high <= most:
         return "holds"
-    return "fails" if high < least or low > most else "open"
+    return "fails" if np.isnan(low) or high < least or low > most else "open"
 
 
 def verdict(claim: Mapping, found: Mapping[str, Finding]) -> str:
-    """One of `VERDICTS`, "partly reproduced", or "not tested" if no row has a value.
+    """The verdict on a claim (see above), "not severely tested" or "not tested"."""
+    count, most = counts(claim, found), claim.get("quantifier") == "most"
+    if not any(count[name] for name in JUDGED):
+        return "not severely tested" if count["not severe"] else "not tested"
+    either = {_by_rule(count, name, most) for name in ("holds", "fails")}
+    result = either.pop() if len(either) == 1 else "undetermined"
+    return result + " where testable" * bool(count["untestable"])
 
-    " where testable" is added where a row cannot be tested with what is public.
+
+def _by_rule(count: Mapping[str, int], undetermined: str, most: bool) -> str:
+    """The verdict if the undetermined rows had this one."""
+    judged = {name: count[name] for name in JUDGED}
+    judged[undetermined] += judged.pop("undetermined")
+    n = sum(judged.values())
+    for name, result in (("holds", "reproduced"), ("fails", "not reproduced")):
+        if judged[name] == n or (most and judged[name] > n / 2):
+            return result
+    return "partly reproduced" if judged["holds"] + judged["fails"] else "undecided"
+
+
+def counts(claim: Mapping, found: Mapping[str, Finding]) -> dict[str, int]:
+    """How many rows have each verdict; those beyond the paper are left out."""
+    rows = [row for row in claim["rows"] if not row.get("beyond")]
+    verdicts = [row_verdict(row, found.get(row["key"])) for row in rows]
+    return {name: verdicts.count(name) for name in (*JUDGED, *APART)}
+
+
+def in_words(found: Mapping[str, Finding]) -> dict[str, float | str]:
+    """For the prose: verdict_<claim>, rows_<claim> (such as "2 hold, 1 open") and, of
+    each row that was found, <key>_verdict, paper_<key> and authors_<key>.
     """
-    judged = _row_verdicts(claim, found)
-    if not judged:
-        return "not tested"
-    result = "partly reproduced"
-    for name, needed in VERDICTS.items():
-        share = judged.count(needed) / len(judged)
-        by_majority = claim.get("quantifier") == "most" and needed != "open"
-        if share == 1 or (by_majority and share > 0.5):
-            result = name
-    untestable = any("untestable" in row for row in claim["rows"])
-    return result + " where testable" * untestable
+    words = {}
+    for name, claim in read().items():
+        rows = {row["key"]: row for row in claim["rows"] if row["key"] in found}
+        if rows:
+            count = [(n, verdict) for verdict, n in counts(claim, found).items() if n]
+            parts = [f"{n} {v.removesuffix('s') if n > 1 else v}" for n, v in count]
+            words[f"verdict_{name}"] = verdict(claim, found)
+            words[f"rows_{name}"] = ", ".join(parts)
+        for key, row in rows.items():
+            words[f"{key}_verdict"] = row_verdict(row, found[key])
+            words[f"paper_{key}"] = row["paper"]
+            if "authors_2022" in row:
+                words[f"authors_{key}"] = row["authors_2022"]
+    return words
 
 
-def _row_verdicts(claim: Mapping, found: Mapping[str, Finding]) -> list[str]:
-    """Verdicts of the rows that count and have a value."""
-    counted = [row for row in claim["rows"] if not row.get("beyond")]
-    judged = [row_verdict(row, found.get(row["key"])) for row in counted]
-    return [verdict for verdict in judged if verdict in VERDICTS.values()]
-
-
-# ------------------------------------------------------------------------ tables
 def rows(found: Mapping[str, Finding], ids: Sequence[str] = ()) -> pd.DataFrame:
-    """Every row of the claims (default: all): its fields in the file, the finding and
-    the verdicts on the row and on its claim ("claim_verdict").
-    """
+    """Every row of the claims (default: all), the finding, and both verdicts."""
     claims = read()
     return pd.DataFrame(
-        {"claim": key, "short": "", "computed": claims[key]["computed"]}
+        {"claim": key, "short": "", "beyond": False}
+        | {name: claims[key].get(name, "") for name in ("computed", "severity")}
         | row
         | asdict(found.get(row["key"]) or exact(np.nan))
         | {"verdict": row_verdict(row, found.get(row["key"]))}
@@ -132,26 +180,19 @@ def rows(found: Mapping[str, Finding], ids: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def scoreboard(found: Mapping[str, Finding]) -> pd.DataFrame:
-    """A row per claim: what the paper says, the verdict, and how many rows hold."""
+    """By claim: what the paper says, the verdict, how many rows have each verdict."""
     lines = {}
     for key, claim in read().items():
-        judged = _row_verdicts(claim, found)
-        holds = f"{judged.count('holds')} of {len(judged)}"
-        lines[key] = claim["says"], verdict(claim, found), holds
-    columns = ["the paper says", "verdict", "rows that hold"]
-    return pd.DataFrame.from_dict(lines, "index", columns=columns).rename_axis("claim")
+        line = {"the paper says": claim["says"], "verdict": verdict(claim, found)}
+        lines[key] = line | counts(claim, found)
+    return pd.DataFrame.from_dict(lines, "index").rename_axis("claim")
 
 
 def table(
     ids: Sequence[str], found: Mapping[str, Finding], links: bool = False
 ) -> pd.DataFrame:
-    """What the paper says and what we find: a line per row of the named claims.
-
-    With ``links``, a measure leads to the code that computed it (as HTML).
-
-    Raises
-    ------
-    ValueError : a finding that no row of these claims asks for.
+    """What the paper says and what we find, a line per row; ``links`` lead to code.
+    ValueError for findings of other claims than the named ones.
     """
     judged = rows(found, ids)
     if unknown := sorted(found.keys() - set(judged["key"])):
@@ -161,25 +202,21 @@ def table(
     return table.loc[:, (table != "").any()]
 
 
-def paper_values(found: Mapping[str, Finding]) -> dict[str, float | str]:
-    """What the paper says of each finding, as ``paper_<key>``, for the prose."""
-    rows_of_all = (row for claim in read().values() for row in claim["rows"])
-    asked = [row for row in rows_of_all if row["key"] in found]
-    return {f"paper_{row['key']}": row["paper"] for row in asked}
-
-
 def _line(row: Mapping, links: bool) -> dict[str, str]:
-    measure = row["what"] + " (beyond the paper)" * row.get("beyond", False)
+    measure = row["what"]
     if links:
         page, _, place = row["computed"].partition("#")
         measure = f'<a href="{page}.html#{place}">{measure}</a>'
+    by_chance = f"{row['chance']:.0%}" if "chance" in row else row["severity"]
+    verdict = "our extra test" if row["beyond"] else row["claim_verdict"]
     return {
-        "claim": f"{row['claim']}: {row['claim_verdict']}",
+        "claim": f"{row['claim']}: {verdict}",
         "measure": measure,
         "the paper says": _shown(row["paper"], row),
         "their 2022 code": _shown(row.get("authors_2022", ""), row),
         "the row asks": _bounds(row),
         "we find (95 % interval)": _result(row),
+        "holds by chance": by_chance,
         "verdict": row["verdict"],
     }
 

@@ -285,7 +285,13 @@ def frame_cells(ax: Axes, chosen: pd.DataFrame) -> None:
 
 
 # ------------------------------------------------------------------ page 05
-VERDICTS = {"holds": ("o", 0), "open": ("s", 1), "fails": ("X", 3)}
+VERDICTS = {
+    "holds": ("o", 0),
+    "open": ("s", 1),
+    "undetermined": ("v", 2),
+    "fails": ("X", 3),
+    "not severe": (".", 7),
+}
 """Marker of a row's verdict, and the position of its colour in `PALETTE`."""
 
 

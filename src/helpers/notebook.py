@@ -13,6 +13,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import astuple
 from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType
@@ -104,12 +105,15 @@ def publish(found: Mapping[str, claims.Finding]) -> None:
     """Hand the findings of a page to other pages and to the prose.
 
     Glues, for each finding, ``<key>``, ``<key>_low`` and ``<key>_high`` (the ends of
-    its interval) and ``paper_<key>``, what the paper says.
+    its interval), ``<key>_chance`` and, of all, `claims.in_words`.
     """
-    _record("findings", {"text/plain": repr(claims.to_json(found))})
+    numbers = {key: astuple(one) for key, one in found.items()}
+    numbers = {k: [float(f"{x:.6g}") for x in v] for k, v in numbers.items()}
+    _record("findings", {"text/plain": repr(json.dumps(numbers))})
     for key, one in found.items():
         glue({key: one.value, f"{key}_low": one.low, f"{key}_high": one.high})
-    glue(claims.paper_values(found))
+        glue({f"{key}_chance": one.chance})
+    glue(claims.in_words(found))
 
 
 def findings(page: str) -> dict[str, claims.Finding]:
@@ -125,9 +129,8 @@ def findings(page: str) -> dict[str, claims.Finding]:
     for folder in (Path.cwd(), data.data_folder().parent / "notebooks"):
         if (path := folder / f"{page}.ipynb").is_file():
             recorded = records(json.loads(path.read_text("utf-8")))
-            return claims.from_json(
-                ast.literal_eval(recorded["findings"]["text/plain"])
-            )
+            numbers = json.loads(ast.literal_eval(recorded["findings"]["text/plain"]))
+            return {key: claims.Finding(*values) for key, values in numbers.items()}
     raise FileNotFoundError(
         f"{page} has not been executed: there is no {page}.ipynb. Run `make sync`."
     )
