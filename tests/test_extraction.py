@@ -376,3 +376,12 @@ def test_downloaded_weights_are_checked_and_never_unpickled(download):
     [(url, options)] = requested
     assert url.endswith("squeezenet1_1-b8a52dc0.pth")
     assert options["check_hash"] is True and options["weights_only"] is True
+
+
+def test_a_damaged_file_of_weights_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"cut")
+    with pytest.raises(datasets.DataUnavailable, match=r"b8a52dc0\.pth cannot be"):
+        extraction.load_model("squeezenet1_1")

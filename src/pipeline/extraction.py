@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import joblib
 import numpy as np
@@ -94,10 +95,10 @@ def _published(name: str, weights: str) -> dict[str, torch.Tensor]:
     options = {"check_hash": True, "weights_only": True, "map_location": "cpu"}
     try:
         return known[weights].get_state_dict(**options)
-    except (OSError, RuntimeError) as error:  # no connection, or a damaged file
+    except (OSError, RuntimeError, UnpicklingError) as error:  # offline, or damaged
         raise datasets.DataUnavailable(
             f"{known[weights].url} cannot be downloaded or read "
-            f"({datasets.one_line(error)}): connect to the network, put the file into "
+            f"({datasets.one_line(error)}): connect to the network, put it into "
             f"{torch.hub.get_dir()}/checkpoints, or use weights=None."
         ) from error
 
