@@ -231,8 +231,9 @@ def test_a_job_is_small_by_default_and_follows_the_configuration_of_dask():
     import dask
 
     walltime = dask.config.set({"jobqueue.slurm.walltime": "02:00:00"})
-    with walltime, cluster.queue_cluster("slurm") as jobs:
+    with walltime, cluster.started("slurm", False, {}) as jobs:
         script = jobs.job_script()
+        assert jobs.scheduler.no_workers_timeout == 120
     assert "#SBATCH --mem=4G" in script and "#SBATCH -t 02:00:00" in script
 
 

@@ -53,6 +53,12 @@ def test_a_data_set_is_downloaded_once(toy):
     assert {p.name for p in path.parent.iterdir()} == {"mnist.npz", "mnist.lock"}
 
 
+def test_a_cached_data_set_is_read_without_writing(toy, monkeypatch):
+    datasets.load("mnist")
+    monkeypatch.setattr(datasets, "FileLock", None)  # a read-only folder has no locks
+    assert len(datasets.load("mnist").y_test) == 4
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_damaged_or_wrong_cached_file_is_replaced(toy, damaged):
     arrays, path, downloads = toy

@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -192,7 +193,7 @@ def connect(
 
     Raises ValueError for another scheduler or n_workers below 1.
     """
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     checks.at_least("n_workers", n_workers, 1)
     if "://" in scheduler:
@@ -201,19 +202,32 @@ def connect(
         return
     checks.choice("scheduler", scheduler, SCHEDULERS)
     options["n_workers"] = n_workers
-    if scheduler in QUEUES:
-        cluster = queue_cluster(scheduler, **options)
-    elif scheduler == "kubernetes":
-        from dask_kubernetes.operator import KubeCluster
+    with (
+        started(scheduler, dashboard, options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
 
-        cluster = KubeCluster(env=ONE_THREAD, **options)
-    else:
-        address = ":0" if dashboard else None
+
+def started(scheduler: str, dashboard: bool, options: Mapping[str, Any]):
+    """The cluster of `connect`; where no worker comes, a run ends after two minutes."""
+    import dask
+    from distributed import LocalCluster
+
+    patience = {"distributed.scheduler.no-workers-timeout": "120s"}
+    with dask.config.set(patience), warnings.catch_warnings():
+        # where the dashboard's port is taken, Dask takes another one
+        warnings.filterwarnings("ignore", "Port .* is already in use")
+        if scheduler in QUEUES:
+            return queue_cluster(scheduler, **options)
+        if scheduler == "kubernetes":
+            from dask_kubernetes.operator import KubeCluster
+
+            return KubeCluster(env=ONE_THREAD, **options)
+        address = "127.0.0.1:0" if dashboard else None
         quiet = {"dashboard_address": address, "silence_logs": logging.CRITICAL}
         one_thread = {"threads_per_worker": 1, "env": ONE_THREAD}
-        cluster = LocalCluster(**one_thread, **quiet, **options)
-    with cluster, Client(cluster, set_as_default=False) as client:
-        yield client
+        return LocalCluster(**one_thread, **quiet, **options)
 
 
 def queue_cluster(scheduler: str, **options: Any):

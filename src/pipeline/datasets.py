@@ -80,14 +80,20 @@ def load(name: str) -> data.ImageSet:
     """
     checks.choice("name", name, SHAPES)
     path = cache_folder() / f"{name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        arrays = manifest.read_cached(path)
-        if arrays is None or wrong(name, arrays):
-            manifest.write_cached(path, arrays := download(name))
+    if (arrays := cached(name, path)) is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if (arrays := cached(name, path)) is None:  # nor by another process
+                manifest.write_cached(path, arrays := download(name))
     train, test = (np.arange(len(arrays[part])) for part in ("y_train", "y_test"))
     about = {"classes": data.CLASSES[name], "index_train": train, "index_test": test}
     return data.ImageSet(name, **{part: arrays[part] for part in PARTS}, **about)
+
+
+def cached(name: str, path: Path) -> data.Arrays | None:
+    """The arrays of a cached file, or None where they are not the data set's."""
+    arrays = manifest.read_cached(path)
+    return None if arrays is None or wrong(name, arrays) else arrays
 
 
 def download(name: str) -> data.Arrays:

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 from torch import nn
 from tqdm import tqdm
 
-from helpers import checks
+from helpers import checks, data
 from pipeline import datasets, manifest
 from pipeline.torchvision_cpu import feature_extraction, torchvision
 
@@ -89,9 +89,16 @@ def load_model(
 
 
 def _published(name: str, weights: str) -> dict[str, torch.Tensor]:
-    """torchvision's pretrained weights; sha256 checked on download, not unpickled."""
+    """torchvision's pretrained weights, never unpickled; ValueError if altered.
+
+    Published files are named after the start of their sha256.
+    """
     known = models.get_model_weights(name)
     _require_known(f"weights of {name}", weights, ["DEFAULT", *known.__members__])
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(known[weights].url).name)
+    start = path.stem.rpartition("-")[2]
+    if path.exists() and not data.file_sha256(path).startswith(start):
+        raise ValueError(f"{path} is damaged: its sha256 is not {start}... Remove it.")
     options = {"check_hash": True, "weights_only": True, "map_location": "cpu"}
     try:
         return known[weights].get_state_dict(**options)
