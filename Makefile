@@ -22,8 +22,8 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 NOTEBOOKS := $(foreach n,02 04 06 03,$(wildcard notebooks/$(n)_*.ipynb)) notebooks book
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
-PAGE_TESTS := tests/browser tests/test_pages.py
-UNIT_TESTS := tests $(PAGE_TESTS:%=--ignore=%)
+PAGE_TESTS := tests/browser/test_looks.py tests/browser/test_live_sections.py tests/browser tests/test_pages.py
+UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/test_pages.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install book test quick lint browser serve sync run human train bench screenshots pdf pictures preview lock clean

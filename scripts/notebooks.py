@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -198,6 +199,8 @@ def execute(
     jobs = plan(params or {}, folder)
     names = list(jobs if names is None else names)
     needed = dict.fromkeys([n for name in names for n in (*READS.get(name, ()), name)])
+    for job in jobs.values():
+        reuse(job, EXECUTED / job.result.relative_to(folder))
     forced = set(names) if force else set()
     stale = [jobs[n] for n in needed if n in forced or not jobs[n].is_current]
     for name in needed:
@@ -209,6 +212,13 @@ def execute(
         if failures:
             sys.exit("\n\n".join(failures))
     return [jobs[name] for name in names]
+
+
+def reuse(job: Job, executed: Path) -> None:
+    """Take a notebook that was executed elsewhere as the result, if it is current."""
+    if not job.is_current and about(executed).get("key") == job.key:
+        job.result.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(executed, job.result)
 
 
 def compute_activations() -> None:

@@ -12,15 +12,7 @@ import shutil
 import sys
 
 import notebooks
-from notebooks import EXECUTED, Job, find, plan, sources
-
-
-def seed(job: Job) -> None:
-    """Take a committed notebook that is current as the result of its execution."""
-    pair = job.text.with_suffix(".ipynb")
-    if not job.is_current and notebooks.about(pair).get("key") == job.key:
-        job.result.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(pair, job.result)
+from notebooks import EXECUTED, find, plan, sources
 
 
 def main(names: list[str]) -> None:
@@ -28,7 +20,7 @@ def main(names: list[str]) -> None:
     texts = sources()
     chosen = texts if not names or "all" in names else [find(n, texts) for n in names]
     for job in plan({}, EXECUTED).values():
-        seed(job)
+        notebooks.reuse(job, job.text.with_suffix(".ipynb"))
     stems = [text.stem for text in chosen]
     for job in notebooks.execute(stems, folder=EXECUTED, force=bool(names)):
         pair = job.text.with_suffix(".ipynb")

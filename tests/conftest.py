@@ -16,7 +16,10 @@ def rng():
 
 @pytest.fixture
 def sparse(rng):
-    """Post-ReLU-like embeddings (12 images, 30 features), each node with a threshold of its own; three are ghosts."""
+    """Post-ReLU-like embeddings (12 images, 30 features) with a threshold per node.
+
+    Three features are ghosts.
+    """
     x = np.maximum(rng.normal(size=(12, 30)) - rng.uniform(-1, 1.5, 30), 0)
     x[:, [4, 11, 27]] = 0
     return x

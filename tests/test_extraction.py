@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 from torch import nn
 
-from pipeline import datasets, extraction, torchvision_cpu
+from pipeline import datasets, extraction
 from pipeline.extraction import Preprocessing, embed
-from pipeline.torchvision_cpu import import_torchvision
+from pipeline.torchvision_cpu import torchvision
 
 SMALL = Preprocessing(resize=32, crop=32)
 
@@ -64,16 +64,16 @@ def test_a_node_before_a_relu_that_works_in_place_is_refused(toy, images, node, 
 
 
 def test_undefined_activations_unknown_nodes_and_no_images_are_refused(toy, images):
-    with pytest.raises(ValueError, match="one or more; got none"):
-        embed(toy, "6", [])
-    with pytest.raises(ValueError, match=r"node '\?\?' does not exist\. There are "):
+    with pytest.raises(ValueError, match="at least one array"):
+        embed(toy, "6", [], cache=False)
+    with pytest.raises(ValueError, match=r"node '\?\?' does not exist; there are "):
         embed(toy, "??", images)
     with torch.no_grad():
         toy[0].weight[1] = np.nan
-    with pytest.raises(ValueError, match="of image 0 is nan"):
+    with pytest.raises(ValueError, match="image 0, feature .* is nan"):
         embed(toy, "1", images, preprocessing=SMALL)
     model = extraction.load_model("squeezenet1_1", weights=None)
-    with pytest.raises(ValueError, match=r"'clasifier\.2'.*Similar: classifier\.2"):
+    with pytest.raises(ValueError, match=r"'clasifier\.2'.*there are classifier\.2"):
         embed(model, "clasifier.2", images)
 
 
@@ -94,8 +94,8 @@ def test_fc7_of_vgg19_is_the_relu_after_the_second_linear_layer(images):
 # ----------------------------------------------------------------------- VGG weights
 def convolutions(name, rng):
     with torch.device("meta"):
-        models = import_torchvision().models
-        model = models.get_model(name, weights=None, init_weights=False)
+        options = {"weights": None, "init_weights": False}
+        model = torchvision.models.get_model(name, **options)
     layers = [layer for layer in model.features if isinstance(layer, nn.Conv2d)]
     shapes = [tuple(layer.weight.shape) for layer in layers]
     kernels = [rng.normal(0, np.sqrt(2 / np.prod(s[1:])), s) for s in shapes]
@@ -121,7 +121,7 @@ def test_given_convolutions_give_pool5_of_vgg16(images, rng):
     inputs = extraction.preprocess(images, SMALL)
     expected = pool5(kernels, biases, inputs, (2, 4, 7, 10, 13))
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="13 convolutions; got 12 kernels"):
+    with pytest.raises(ValueError, match="13 convolutions; got 12"):
         extraction.vgg_convolutions("vgg16", kernels[1:], biases[1:])
     with pytest.raises(ValueError, match=r"do not fit vgg16.*size mismatch"):
         extraction.vgg_convolutions("vgg16", kernels[::-1], biases)
@@ -144,8 +144,10 @@ def test_the_vgg_teams_weights_see_bgr_minus_the_mean_colour(images, rng, tmp_pa
     bgr = extraction.preprocess(images, raw).flip(1) - mean
     expected = pool5(kernels, biases, bgr, (2, 4, 8, 12, 16))
     np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
-    save_file({"conv1": kernels[0]}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"other.safetensors must hold block.*conv1"):
+    save_file(
+        {"conv1": kernels[0], "conv2": kernels[1]}, tmp_path / "other.safetensors"
+    )
+    with pytest.raises(ValueError, match="shorter|longer|convolutions"):
         extraction.vgg19_conv(tmp_path / "other.safetensors")
 
 
@@ -224,13 +226,13 @@ def test_a_damaged_cached_file_is_computed_again(toy, images, runs, cache):
 
 # --------------------------------------------------------------------- preprocessing
 def test_preprocessing_is_the_published_one(images):
-    weights = import_torchvision().models.VGG19_Weights.IMAGENET1K_V1
+    weights = torchvision.models.VGG19_Weights.IMAGENET1K_V1
     published = [weights.transforms()(Image.fromarray(image)) for image in images]
     found = extraction.preprocess(images)
     torch.testing.assert_close(found, torch.stack(published), rtol=0, atol=1e-6)
 
 
-def test_shorter_side_crop_and_interpolation(images):
+def test_shorter_side_and_crop():
     image = np.zeros((40, 80, 3), np.uint8)
     image[:, 40:] = 255
     unscaled = Preprocessing(20, 10, mean=(0, 0, 0), sd=(1, 1, 1))
@@ -239,11 +241,6 @@ def test_shorter_side_crop_and_interpolation(images):
     for resize, size in ((20, (20, 40)), (None, (40, 80))):
         x = extraction.preprocess([image], Preprocessing(resize, None))
         assert x.shape[2:] == size
-    a, b = (
-        extraction.preprocess(images, Preprocessing(64, 64, mode))
-        for mode in ("bilinear", "bicubic")
-    )
-    assert not torch.equal(a, b)
 
 
 def test_grey_transparent_and_turned_images_become_upright_rgb(images, tmp_path):
@@ -258,43 +255,28 @@ def test_grey_transparent_and_turned_images_become_upright_rgb(images, tmp_path)
     assert extraction.open_image(tmp_path / "turned.jpg").size == (10, 20)
 
 
-@pytest.mark.parametrize("content", [b"", b"text", None], ids=["empty", "text", "cut"])
-def test_a_damaged_image_is_named(images, tmp_path, content):
+def test_a_damaged_or_missing_image_is_named(images, tmp_path):
     Image.fromarray(images[0]).save(tmp_path / "good.png")
     cut = (tmp_path / "good.png").read_bytes()[:-300]
-    (tmp_path / "bad.png").write_bytes(cut if content is None else content)
-    with pytest.raises(ValueError, match=r"image file .*bad\.png cannot be read"):
-        extraction.preprocess([tmp_path / "good.png", tmp_path / "bad.png"], SMALL)
+    (tmp_path / "bad.png").write_bytes(cut)
+    for name in ("bad.png", "none.png"):
+        with pytest.raises(OSError, match=f"The image file is .*{name}"):
+            extraction.preprocess([tmp_path / "good.png", tmp_path / name], SMALL)
 
 
 @pytest.mark.parametrize(
     ("pictures", "options", "message"),
     [
-        ([np.zeros((8, 8, 3))], {}, "must be uint8, .height, width, 3. or"),
-        ([np.zeros((8, 8, 4), np.uint8)], {}, "must be uint8"),
-        ([np.zeros(8, np.uint8)], {}, "must be uint8"),
-        ([Image.new("I;16", (9, 9))], {}, "8 bits a channel; an image has mode I;16"),
-        (
-            [np.zeros((40, 36), np.uint8)],
-            {"resize": None},
-            "image 0 has 36 .*Set resize",
-        ),
-        ([np.zeros((9, 9), np.uint8)], {"interpolation": "linear"}, "must be one of"),
-        (
-            [np.zeros((40, 40), np.uint8), np.zeros((40, 50), np.uint8)],
-            {"resize": 40, "crop": None},
-            "of one size after preprocessing.*Set crop",
-        ),
+        ([np.zeros((8, 8, 3))], {}, "Cannot handle this data type"),
+        ([np.zeros((8, 8), np.float32)], {}, "8 bits a channel; got mode F"),
+        ([Image.new("I;16", (9, 9))], {}, "8 bits a channel; got mode I;16"),
+        ([np.zeros((40, 36), np.uint8)], {"resize": None}, "image 0 has 36 "),
+        ([np.zeros((9, n), np.uint8) for n in (9, 8)], {"crop": None}, "equal size"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(pictures, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError, RuntimeError), match=message):
         extraction.preprocess(pictures, Preprocessing(**options))
-
-
-def test_a_missing_image_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.png"):
-        extraction.preprocess([tmp_path / "none.png"])
 
 
 # ---------------------------------------------------------------------------- models
@@ -347,8 +329,8 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [
-        ("vgg91", "DEFAULT", r"name 'vgg91' does not exist\. Similar: .*vgg19"),
-        ("vgg19", "IMAGENET1K_V9", r"weights of vgg19 .*Similar: IMAGENET1K_V1"),
+        ("vgg91", "DEFAULT", r"name 'vgg91' does not exist; there are .*vgg19"),
+        ("vgg19", "IMAGENET1K_V9", r"weights of vgg19 .*there are IMAGENET1K_V1"),
     ],
 )
 def test_unknown_models_and_weights_are_answered_with_similar_ones(
@@ -361,9 +343,6 @@ def test_unknown_models_and_weights_are_answered_with_similar_ones(
 @pytest.fixture
 def download(monkeypatch, tmp_path):
     """torchvision's download, replaced: what was requested, and what it gives."""
-    import_torchvision()
-    from torchvision.models import _api
-
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     requested, gives = [], {}
 
@@ -373,7 +352,9 @@ def download(monkeypatch, tmp_path):
             raise gives["error"]
         return gives["state"]
 
-    monkeypatch.setattr(_api, "load_state_dict_from_url", load_state_dict_from_url)
+    monkeypatch.setattr(
+        "torchvision.models._api.load_state_dict_from_url", load_state_dict_from_url
+    )
     return requested, gives
 
 
@@ -384,12 +365,7 @@ def test_weights_that_cannot_be_downloaded_say_what_to_do(download, tmp_path, er
     download[1]["error"] = error
     with pytest.raises(datasets.DataUnavailable) as caught:
         extraction.load_model("squeezenet1_1")
-    for expected in (
-        f"not in {tmp_path / 'torch'}",
-        "squeezenet1_1-b8a52dc0.pth",
-        type(error).__name__,
-        "weights=None",
-    ):
+    for expected in ("b8a52dc0.pth", str(tmp_path), type(error).__name__, "=None"):
         assert expected in str(caught.value)
 
 
@@ -402,50 +378,12 @@ def test_downloaded_weights_are_checked_and_never_unpickled(download):
     assert options["check_hash"] is True and options["weights_only"] is True
 
 
-def test_altered_weights_on_disk_are_refused(download, tmp_path):
-    path = tmp_path / "torch" / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"cut")
-    with pytest.raises(ValueError, match=r"squeezenet1_1-b8a52dc0.pth is damaged"):
-        extraction.load_model("squeezenet1_1")
-    assert not download[0]
-
-
-# -------------------------------------------------------- torchvision and torch (CPU)
-def test_torchvision_imports_with_this_torch():
-    torchvision = import_torchvision()
-    assert import_torchvision() is torchvision
-    assert torchvision.models.alexnet().classifier[6].out_features == 1000
-
-
-@pytest.mark.parametrize(
-    ("message", "declared"),
-    [("operator torchvision::nms does not exist", True), ("something else", False)],
-)
-def test_operators_are_declared_only_where_the_import_fails_on_them(
-    monkeypatch, message, declared
+def test_altered_weights_are_refused_though_torch_could_read_them(
+    monkeypatch, tmp_path
 ):
-    import sys
-
-    calls = []
-
-    def import_module(name):
-        calls.append(name)
-        if len(calls) == 1:
-            raise RuntimeError(message)
-        assert "torchvision.half" not in sys.modules
-        return "torchvision"
-
-    for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
-        monkeypatch.delitem(sys.modules, name)  # put back afterwards
-    monkeypatch.setitem(sys.modules, "torchvision.half", None)
-    monkeypatch.setattr(torchvision_cpu.importlib, "import_module", import_module)
-    monkeypatch.setattr(
-        torchvision_cpu, "declare_operators", lambda: calls.append("declared")
-    )
-    if declared:
-        assert import_torchvision() == "torchvision"
-        assert calls == ["torchvision", "declared", "torchvision"]
-    else:
-        with pytest.raises(RuntimeError, match="something else"):
-            import_torchvision()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    path.parent.mkdir(parents=True)
+    torch.save(random_model(4).state_dict(), path)
+    with pytest.raises(ValueError, match=r"b8a52dc0\.pth is damaged"):
+        extraction.load_model("squeezenet1_1")

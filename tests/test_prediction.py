@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import checks, data, inference, prediction, rsa, significance
+from helpers import checks, data, prediction, rsa, significance
 from helpers.sparsity import percentage_of_zeros, poz_order
 
 
@@ -62,17 +62,20 @@ def test_rules_are_points_of_the_curve(judged, result):
     np.testing.assert_allclose(rules["share"], rules["size"] / 40)
 
 
-def test_steiger_takes_the_judged_pairs_as_the_sample(judged):
+def test_missing_judgments_are_dropped_and_counted(judged):
     x, human = judged
     human = np.where(np.arange(120) % 7 == 0, np.nan, human)
-    kept, rules = np.isfinite(human), run((x, human)).rules
-    order = poz_order(percentage_of_zeros(x))
+    kept, result = np.isfinite(human), run((x, human))
+    rules, order = result.rules, poz_order(percentage_of_zeros(x))
     for size, p in zip(rules["size"], rules["pairs_p"], strict=True):
         models = (rsa.similarity_matrix(x[:, order[:k]]) for k in (size, 40))
         pruned, full = (rsa.upper_triangle(model)[kept] for model in models)
         (_, xy, xz), (_, _, yz), _ = np.corrcoef([human[kept], pruned, full])
-        _, expected = significance.dependent_correlations(xy, xz, yz, kept.sum())
+        expected = significance.steiger_p(xy, xz, yz, kept.sum())
         assert p == pytest.approx(expected, rel=1e-6)
+        assert result.r2[size - 1] == pytest.approx(xy**2, abs=1e-10)
+    n_undefined = result.orders["n_undefined"].max()
+    np.testing.assert_array_equal(result.left_out, [18, 0, n_undefined, 0])
 
 
 def test_planted_harm_of_rare_features_is_found_on_held_out_images(judged):
@@ -88,19 +91,6 @@ def test_bands_contain_what_they_are_about(result):
     ranges = (curve["tied_high"] - curve["tied_low"])[curve["share"] > 0.1]
     assert result.tie_range == ranges.max() > 0 and ranges.min() >= 0
     assert ranges.loc[40] < 1e-12
-
-
-def test_missing_judgments_are_dropped_and_counted(judged):
-    x, human = judged
-    human, order = human.copy(), poz_order(percentage_of_zeros(x))
-    human[[3, 77]] = np.nan
-    kept, result = np.isfinite(human), run((x, human))
-    for size in (10, 25, 40):
-        partial = rsa.upper_triangle(rsa.similarity_matrix(x[:, order[:size]]))
-        expected = np.corrcoef(partial[kept], human[kept])[0, 1] ** 2
-        assert result.r2[size - 1] == pytest.approx(expected, abs=1e-10)
-    n_undefined = result.orders["n_undefined"].max()
-    np.testing.assert_array_equal(result.left_out, [2, 0, n_undefined, 0])
 
 
 def test_a_rule_that_keeps_no_feature_has_no_result():
@@ -119,15 +109,6 @@ def test_same_generator_same_result(judged, result):
     for field in fields(result):
         value = getattr(result, field.name)
         np.testing.assert_array_equal(getattr(again, field.name), value)
-
-
-@pytest.mark.parametrize("gap", [False, True])
-def test_r2_of_similarities_that_vary_by_rounding_only_is_undefined(gap):
-    rng = np.random.default_rng(0)
-    x, human = np.outer(1 + rng.random(12), np.ones(5)), rng.random(66)
-    human[7] = np.nan if gap else human[7]
-    prepared = inference.prepare(x, np.arange(5), human, similarity="cosine")
-    assert np.isnan(prepared.order_r2([prepared.order])).all()
 
 
 @pytest.mark.parametrize(

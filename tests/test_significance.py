@@ -138,35 +138,25 @@ def test_holm_of_a_textbook_family():
     assert significance.holm(np.full((2, 3), 0.01)).shape == (2, 3)
 
 
-def test_williams_p_of_the_psych_manual():
-    p, _ = significance.dependent_correlations(0.4, 0.5, 0.1, 103)
-    assert p == pytest.approx(2 * stats.t.sf(0.89, 100), abs=0.003)
-
-
 R = st.floats(-0.9, 0.9)
 
 
 @given(R, R, R, st.integers(4, 500))
-def test_pair_tests_equal_their_formulas(xy, xz, yz, n):
-    determinant = np.linalg.det([[1, xy, xz], [xy, 1, yz], [xz, yz, 1]])
-    assume(determinant > 1e-3)  # else no three variables correlate like that
-    mean = (xy + xz) / 2
-    below = 2 * (n - 1) / (n - 3) * determinant + mean**2 * (1 - yz) ** 3
-    t = (xy - xz) * np.sqrt((n - 1) * (1 + yz) / below)
-    c = yz * (1 - 2 * mean**2) - mean**2 * (1 - 2 * mean**2 - yz**2) / 2
-    c /= (1 - mean**2) ** 2
+def test_steiger_p_equals_its_formula(xy, xz, yz, n):
+    assume(np.linalg.det([[1, xy, xz], [xy, 1, yz], [xz, yz, 1]]) > 1e-3)
+    square = ((xy + xz) / 2) ** 2
+    c = yz * (1 - 2 * square) - square * (1 - 2 * square - yz**2) / 2
+    c /= (1 - square) ** 2
     z = (np.arctanh(xy) - np.arctanh(xz)) * np.sqrt((n - 3) / (2 - 2 * c))
-    expected = 2 * stats.t.sf(abs(t), n - 3), 2 * stats.norm.sf(abs(z))
-    p = significance.dependent_correlations(xy, xz, yz, n)
-    np.testing.assert_allclose(p, expected, rtol=1e-6)
-    exchanged = significance.dependent_correlations(xz, xy, yz, n)
-    np.testing.assert_allclose(p, exchanged, rtol=1e-9)
+    p = significance.steiger_p(xy, xz, yz, n)
+    assert p == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-6)
+    assert p == pytest.approx(significance.steiger_p(xz, xy, yz, n), rel=1e-9)
 
 
-def test_pair_tests_take_arrays_and_leave_the_same_embedding_undefined():
+def test_steiger_p_takes_arrays_and_leaves_the_same_embedding_undefined():
     r = np.array([0.4, 0.5]), 0.5, np.array([0.9, 1.0])
-    p = significance.dependent_correlations(*r, 100)
-    np.testing.assert_array_equal(np.isnan(p), [[False, True]] * 2)
+    p = significance.steiger_p(*r, 100)
+    np.testing.assert_array_equal(np.isnan(p), [False, True])
 
 
 # ------------------------------------------------------------ reliability of judgments
@@ -265,3 +255,8 @@ def test_spearman_brown_steps_compose(reliability, a, b):
 def test_refuses(function, values, message):
     with pytest.raises(ValueError, match=message):
         getattr(significance, function)(values)
+
+
+def test_reliability_refuses_no_splits():
+    with pytest.raises(ValueError, match="n_splits must be at least 1"):
+        significance.split_half_reliability(raters()[1], 0, rng=random())

@@ -47,3 +47,19 @@ def test_type_one_error_is_determined_by_its_generator():
         for rng in (np.random.default_rng(1), np.random.default_rng(1))
     )
     pd.testing.assert_frame_equal(a, b)
+
+
+def test_williams_p_of_the_psych_manual():
+    p = simulation.williams_p(0.4, 0.5, 0.1, 103)
+    assert p == pytest.approx(2 * stats.t.sf(0.89, 100), abs=0.003)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_williams_p_equals_its_formula(seed):
+    r = np.corrcoef(np.random.default_rng(seed).normal(size=(3, 9)))
+    xy, xz, yz = r[0, 1], r[0, 2], r[1, 2]
+    below = 2 * 8 / 6 * np.linalg.det(r) + (xy + xz) ** 2 / 4 * (1 - yz) ** 3
+    t = (xy - xz) * np.sqrt(8 * (1 + yz) / below)
+    p = simulation.williams_p(xy, xz, yz, 9)
+    assert p == pytest.approx(2 * stats.t.sf(abs(t), 6))
+    assert p == pytest.approx(simulation.williams_p(xz, xy, yz, 9))

@@ -59,6 +59,7 @@ def write_once(folder: Path) -> None:
         for old in folder.parent.glob("explorer-*"):
             shutil.rmtree(old)
         part = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)  # of a write that was interrupted
         write(part)
         part.rename(folder)
 

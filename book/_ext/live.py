@@ -1,8 +1,8 @@
 """A Sphinx extension: the cells of a page run in the reader's browser.
 
-Pages made from notebooks get their cells as JSON, with the script that runs them. The
-folder ``live/`` of the book gets Python for the browser (`live_fetch`), `helpers`, and
-the files that helpers read. Where Python cannot be obtained, the pages say so.
+The sections get their cells as JSON, with the script that runs them. The folder
+``live/`` of the book gets Python for the browser (`live_fetch`), `helpers`, and the
+files that helpers read. Where Python cannot be obtained, the pages say so.
 """
 
 from __future__ import annotations
@@ -67,12 +67,11 @@ def runtime() -> Path:
 
 # ----------------------------------------------------------------------- the pages
 def add_cells(app, pagename, templatename, context, doctree) -> None:
-    """Add a page's cells and what runs them, if it shows any."""
-    notebook = notebook_of(app.env, pagename) if doctree is not None else None
-    cells = cells_of(notebook) if notebook else []
-    if not any(cell["shown"] for cell in cells):
+    """Add the cells of a section and what runs them."""
+    name = pagename.removeprefix("notebooks/")
+    if doctree is None or name not in QUICK:
         return
-    name = pagename.rpartition("/")[2]
+    cells = cells_of(notebook_of(app.env, pagename))
     record = app.config.live_about | page_record(name, cells)
     body = json.dumps(record).replace("</", "<\\/")
     app.add_js_file(None, body=body, type="application/json", id="live-cells")

@@ -168,8 +168,8 @@ def _of_rules(
     human = given.human[given.judged]
     r = np.corrcoef([human, *given.similarities[[*at, -1]]])
     correlations = r[0, 1:-1], r[0, -1], r[-1, 1:-1]
-    _, steiger = significance.dependent_correlations(*correlations, len(human))
-    frame = curve.iloc[at].assign(pairs_p=steiger)
+    pairs_p = significance.steiger_p(*correlations, len(human))
+    frame = curve.iloc[at].assign(pairs_p=pairs_p)
     frame.loc[sizes == 0] = np.nan
     frame.index = pd.Index(kept, name="rule")
     return frame.assign(size=sizes, share=sizes / len(given.order))
@@ -234,16 +234,15 @@ def set_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
 
 def rules_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """What each rule changes in R2, as text: a row per set and rule."""
-    frame = gather(predictions, "rules")
-    frame["holm"] = adjusted(predictions).drop(columns="gain").to_numpy().ravel()
+    names = {"calibrated_p": "calibrated p", "pairs_p": "p on pairs"}
+    frame = gather(predictions, "rules").rename(columns=names)
+    frame["Holm"] = adjusted(predictions).drop(columns="gain").to_numpy().ravel()
     change = "{difference:+.3f} ({difference_low:+.3f}, {difference_high:+.3f})"
     table = frame[["set", "rule"]].assign(kept=frame["share"].map("{:.0%}".format))
     table["change in R² (95 %)"] = [change.format(**row) for _, row in frame.iterrows()]
-    tests = {"p": "p", "Holm": "holm"}
-    tests |= {"calibrated p": "calibrated_p", "p on pairs": "pairs_p"}
-    for title, column in tests.items():
-        text = frame[column].map("{:.3f}".format)
-        table[title] = text.mask(frame[column] < 0.001, "< 0.001")
+    for title in ("p", "Holm", "calibrated p", "p on pairs"):
+        text = frame[title].map("{:.3f}".format)
+        table[title] = text.mask(frame[title] < 0.001, "< 0.001")
     return table.set_index(["set", "rule"])
 
 

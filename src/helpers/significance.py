@@ -1,8 +1,8 @@
 """Tests of differences between predictions, corrections for many of them, and how
 reliable the judgments are that are predicted.
 
-`helpers.inference` takes images as the sample. `dependent_correlations` takes pairs of
-images as independent, and is here for contrast. Judgments of several people are rows,
+`helpers.inference` takes images as the sample. `steiger_p` takes pairs of images as
+independent, and is here for contrast. Judgments of several people are rows,
 (n_subjects, n_pairs); pairs that anybody left out (NaN) are dropped.
 """
 
@@ -183,27 +183,20 @@ def holm(p: np.ndarray) -> np.ndarray:
     return adjusted.reshape(p.shape)
 
 
-def dependent_correlations(
-    xy: np.ndarray, xz: np.ndarray, yz: np.ndarray, n: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Two-sided p of Williams' t and Steiger's z for no difference between r_xy and
-    r_xz in one sample (Steiger 1980, Psych. Bull. 87, eq. 7 and 14).
+def steiger_p(xy: np.ndarray, xz: np.ndarray, yz: np.ndarray, n: int) -> np.ndarray:
+    """Two-sided p of no difference between r_xy and r_xz in one sample of size ``n``.
+
+    Steiger (1980), Psych. Bull. 87, eq. 14. NaN where y and z are the same.
 
     With x the human judgments, y and z two embeddings and ``n`` the number of *pairs*,
     pairs are taken as independent, which they are not: far too many false positives
-    (`pipeline.simulation`). NaN where y and z are the same.
+    (`pipeline.simulation`).
     """
     m = ((xy + xz) / 2) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        determinant = 1 - xy**2 - xz**2 - yz**2 + 2 * xy * xz * yz
-        spread = 2 * (n - 1) / (n - 3) * determinant + m * (1 - yz) ** 3
-        t = (xy - xz) * np.sqrt((n - 1) * (1 + yz) / spread)
-        covariance = yz * (1 - 2 * m) - m * (1 - 2 * m - yz**2) / 2
-        z_variance = (2 - 2 * covariance / (1 - m) ** 2) / (n - 3)
-        z = (np.arctanh(xy) - np.arctanh(xz)) / np.sqrt(z_variance)
-    p = 2 * stats.t.sf(np.abs(t), n - 3), 2 * stats.norm.sf(np.abs(z))
-    williams, steiger = np.where(1 - yz < 1e-12, np.nan, p)
-    return williams, steiger
+    covariance = yz * (1 - 2 * m) - m * (1 - 2 * m - yz**2) / 2
+    variance = (2 - 2 * covariance / (1 - m) ** 2) / (n - 3)
+    scale = np.sqrt(np.where(1 - yz < 1e-12, np.nan, variance))
+    return 2 * stats.norm.sf(np.abs(np.arctanh(xy) - np.arctanh(xz)) / scale)
 
 
 # ------------------------------------------------------------ reliability of judgments

@@ -37,8 +37,6 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--learning-rate", type=float, help="default: the recipe's")
     train.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     train.add_argument("--device", default="cpu", help="cpu, or cuda: all as one batch")
-    train.add_argument("--source", default="full", choices=("full", "shipped"))
-    train.add_argument("--folder", type=Path, help="of single models (default: cache)")
     train.add_argument("--target", type=Path, help="default: the shipped file")
 
     commands.add_parser("activations", help="of the shipped LeNet-5s, into _build/")

@@ -10,8 +10,6 @@ the workers are is one argument, ``scheduler``.
 from __future__ import annotations
 
 import functools
-import hashlib
-import io
 import logging
 import os
 import signal
@@ -19,7 +17,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +24,12 @@ import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from helpers import data
+from helpers import checks, data
 from pipeline import manifest
 
 Result = dict[str, np.ndarray]
 QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster"}
+SCHEDULERS = ("local", *QUEUES, "kubernetes", "tcp://host:port")
 THREADS = ("HELPERS_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 ONE_THREAD = dict.fromkeys((*THREADS, "MKL_NUM_THREADS"), "1")
 """Environment of a worker: a machine has as many workers as cores, one thread each."""
@@ -66,8 +64,7 @@ class Unit:
         """
         if self.key != key:
             raise RuntimeError(
-                "a worker has other versions of code, libraries or data than the "
-                "process that asked; install the same on both"
+                "a worker has other code, libraries or data; install the same there"
             )
         with threadpool_limits(1):
             result = self.function(**self.arguments)
@@ -96,28 +93,15 @@ class Store:
 
     def path(self, key: str) -> Path:
         """Where the result of a unit is, or will be."""
-        return Path(self.folder) / key[:2] / f"{key}.npz"
+        return self.folder / key[:2] / f"{key}.npz"
 
     def read(self, key: str) -> Result | None:
-        """The result, or None where there is none or its file is damaged.
-
-        The sha256 of the content comes first in the file.
-        """
-        try:
-            content = self.path(key).read_bytes()
-        except FileNotFoundError:
-            return None
-        if hashlib.sha256(content[32:]).digest() != content[:32]:
-            return None
-        with np.load(io.BytesIO(content[32:]), allow_pickle=False) as arrays:
-            return dict(arrays)
+        """The result, or None where there is none or its file is damaged."""
+        return manifest.read_cached(self.path(key))
 
     def write(self, key: str, result: Result) -> None:
         """Put a result in place in one step; OSError for no space or permission."""
-        np.savez(buffer := io.BytesIO(), **result)
-        content = buffer.getvalue()
-        with manifest.atomic(self.path(key)) as target:
-            target.write_bytes(hashlib.sha256(content).digest() + content)
+        manifest.write_cached(self.path(key), result)
 
 
 # ------------------------------------------------------------------------- running
@@ -130,18 +114,6 @@ class Run:
     reused: int  # units taken from the store
 
 
-@dataclass
-class Crash:
-    """Ends a worker once ``after`` units are computed: a `watch` for `run`."""
-
-    after: int  # 0: never
-    ended: list[int] = field(default_factory=list)  # process numbers
-
-    def __call__(self, client, n_computed: int) -> None:
-        if n_computed == self.after:
-            self.ended.append(kill_a_worker(client))
-
-
 def run(
     work: Sequence[Unit],
     store: Store,
@@ -150,15 +122,10 @@ def run(
 ) -> Run:
     """Results of all units: from the store, or computed and stored as they come in.
 
-    Parameters
-    ----------
-    work : units; a unit that occurs twice is computed once.
-    client : of `connect`; None computes here, one unit after the other.
-    watch : called with the client and the number of units computed so far, after each.
-
-    Raises
-    ------
-    Unfinished : a unit failed, its result could not be written, or workers died of it.
+    A unit that occurs twice is computed once. ``client`` of `connect`; None computes
+    here, one unit after the other. ``watch`` is called after each unit, with the client
+    and the number of units computed so far. Raises Unfinished where a unit failed, its
+    result could not be written, or workers died of it.
     """
     keys = [unit.key for unit in work]
     stored = {key: store.read(key) for key in dict.fromkeys(keys)}
@@ -176,9 +143,9 @@ def run(
                     watch(client, n_computed)
     except Exception as error:
         raise Unfinished(
-            f"{n_computed} of {len(missing)} units were computed and stored, {reused} "
-            f"were reused; then {type(error).__name__}: {error}. Fix the cause and "
-            "rerun; finished units are reused."
+            f"{n_computed} of {len(missing)} units computed, {reused} reused; then "
+            f"{type(error).__name__}: {error}. Fix the cause and rerun; finished units "
+            "are reused."
         ) from error
     return Run([results[key] for key in keys], n_computed, reused)
 
@@ -224,55 +191,43 @@ def connect(
     options : for the cluster, in addition to Dask's own configuration files; for a
         queue ``queue``, ``account``, ``memory`` of a worker, ``walltime``, ...
 
-    Raises ValueError for another scheduler or n_workers below 1, ModuleNotFoundError
-    where the package for it is not installed.
+    Raises ValueError for another scheduler or n_workers below 1.
     """
-    if scheduler not in ("local", *QUEUES, "kubernetes") and "://" not in scheduler:
-        raise ValueError(
-            "scheduler must be 'local', an address such as 'tcp://host:8786', 'slurm', "
-            f"'pbs' or 'kubernetes'; got {scheduler!r}."
-        )
-    if n_workers < 1:
-        raise ValueError(f"n_workers must be at least 1; got {n_workers}.")
-    _require("distributed")
     from distributed import Client
 
+    checks.at_least("n_workers", n_workers, 1)
     if "://" in scheduler:
         with Client(scheduler, set_as_default=False) as client:
             yield client
         return
+    checks.choice("scheduler", scheduler, SCHEDULERS)
+    options["n_workers"] = n_workers
     with (
-        _cluster(scheduler, n_workers, dashboard, options) as cluster,
+        started(scheduler, dashboard, options) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        if scheduler != "local":
-            cluster.scale(n_workers)
         yield client
 
 
-def _cluster(scheduler: str, n_workers: int, dashboard: bool, options: Mapping):
-    if scheduler in QUEUES:
-        return queue_cluster(scheduler, **options)
-    if scheduler == "kubernetes":
-        _require("dask_kubernetes")
-        from dask_kubernetes.operator import KubeCluster
-
-        return KubeCluster(n_workers=n_workers, env=ONE_THREAD, **options)
+def started(scheduler: str, dashboard: bool, options: Mapping[str, Any]):
+    """The cluster of `connect`; where no worker comes, a run ends after two minutes."""
     import dask
     from distributed import LocalCluster
 
-    # without workers a run would wait for ever
     patience = {"distributed.scheduler.no-workers-timeout": "120s"}
     with dask.config.set(patience), warnings.catch_warnings():
+        # where the dashboard's port is taken, Dask takes another one
         warnings.filterwarnings("ignore", "Port .* is already in use")
-        return LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            dashboard_address=":0" if dashboard else None,
-            env=ONE_THREAD,
-            silence_logs=logging.CRITICAL,
-            **options,
-        )
+        if scheduler in QUEUES:
+            return queue_cluster(scheduler, **options)
+        if scheduler == "kubernetes":
+            from dask_kubernetes.operator import KubeCluster
+
+            return KubeCluster(env=ONE_THREAD, **options)
+        address = "127.0.0.1:0" if dashboard else None
+        quiet = {"dashboard_address": address, "silence_logs": logging.CRITICAL}
+        one_thread = {"threads_per_worker": 1, "env": ONE_THREAD}
+        return LocalCluster(**one_thread, **quiet, **options)
 
 
 def queue_cluster(scheduler: str, **options: Any):
@@ -281,39 +236,38 @@ def queue_cluster(scheduler: str, **options: Any):
     A job is one worker with one thread, and 4 GB unless ``options`` or Dask's
     configuration say otherwise.
     """
-    _require("dask_jobqueue")
     import dask
     import dask_jobqueue
 
-    exports = [f"export {name}={value}" for name, value in ONE_THREAD.items()]
-    prologue = [*exports, *(options.pop("job_script_prologue", None) or [])]
+    prologue = [f"export {name}={value}" for name, value in ONE_THREAD.items()]
     memory = dask.config.get(f"jobqueue.{scheduler}.memory", None) or "4GB"
     settings = {"memory": memory, "cores": 1, "processes": 1} | options
     cluster = getattr(dask_jobqueue, QUEUES[scheduler])
     return cluster(job_script_prologue=prologue, **settings)
 
 
-def kill_a_worker(client) -> int:
-    """End a worker process of a local cluster by SIGKILL; its process number.
+@dataclass
+class Crash:
+    """Kills a worker of a local cluster after ``after`` units: a `watch` for `run`.
 
     If any worker is computing a unit, it is one of these. Raises ValueError where the
     workers may be on another machine.
     """
-    from distributed import LocalCluster
 
-    if not isinstance(client.cluster, LocalCluster):
-        raise ValueError(f"client must be of scheduler 'local'; got {client.cluster}.")
-    _, pid = max(client.run(_load).values())
-    os.kill(pid, signal.SIGKILL)
-    return pid
+    after: int  # 0: never
+    ended: list[int] = field(default_factory=list)  # process numbers
+
+    def __call__(self, client, n_computed: int) -> None:
+        from distributed import LocalCluster
+
+        if n_computed != self.after:
+            return
+        if not isinstance(client.cluster, LocalCluster):
+            raise ValueError(f"a worker of {client.cluster} cannot be killed from here")
+        _, pid = max(client.run(_load).values())
+        os.kill(pid, signal.SIGKILL)
+        self.ended.append(pid)
 
 
 def _load(dask_worker) -> tuple[int, int]:
     return len(dask_worker.state.executing), os.getpid()
-
-
-def _require(package: str) -> None:
-    if find_spec(package) is None:
-        kubernetes = package == "dask_kubernetes"
-        what = "dask-kubernetes" if kubernetes else "'rarely-firing-nodes[cluster]'"
-        raise ModuleNotFoundError(f"{package} is not installed: pip install {what}")

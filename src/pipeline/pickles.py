@@ -11,16 +11,12 @@ from numpy._core import multiarray, numeric
 
 
 def read_pickle(path: str | Path):
-    """What a pickle of arrays and plain Python values holds.
-
-    Raises ValueError where the file is damaged or asks for anything else (named).
-    """
+    """What the file holds; ValueError where it is damaged or asks for anything else."""
     with Path(path).open("rb") as file:
         try:
             return _ArraysOnly(file, encoding="latin1").load()
         except Exception as error:
-            message = f"{path} is not a pickle of arrays and plain values: {error}"
-            raise ValueError(message) from error
+            raise ValueError(f"{path} is not a pickle of arrays: {error}") from error
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -30,14 +26,13 @@ class _ArraysOnly(pickle.Unpickler):
         try:
             return _ALLOWED[module.replace("numpy.core", "numpy._core"), name]
         except KeyError:
-            message = f"it asks for {module}.{name}, which is not allowed"
-            raise pickle.UnpicklingError(message) from None
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
 
 
 def _latin1(text: str, encoding: str) -> bytes:
     """Bytes as old pickles store them; `codecs.encode` would also decompress."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for bytes in {encoding}, not allowed")
+        raise pickle.UnpicklingError(f"it asks for bytes in {encoding}")
     return text.encode("latin1")
 
 

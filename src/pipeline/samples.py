@@ -52,12 +52,10 @@ def make_cifar10(folder: Path, command: str) -> None:
     path = folder / "cifar10_sample.npz"
     np.savez_compressed(path, **_labels(full, train, test))
     manifest.register(path, command)
-    for part, images in {
-        "train": full.x_train[train],
-        "test": full.x_test[test],
-    }.items():
+    images = {"train": full.x_train[train], "test": full.x_test[test]}
+    for part, pixels in images.items():
         path = folder / f"cifar10_sample_{part}.webp"
-        sheet = Image.fromarray(manifest.to_sheet(images))
+        sheet = Image.fromarray(manifest.to_sheet(pixels))
         sheet.save(path, "WEBP", lossless=True, exact=True, quality=100, method=5)
         manifest.register(path, command)
 

@@ -113,5 +113,18 @@ def p_values(sample: tuple[np.ndarray, ...], counts: np.ndarray) -> tuple[float,
     resampled = resampled[np.isfinite(resampled[:, 0])]
     calibrated = significance.calibrated_test(observed[0], resampled, left_out)[0, 2]
     (_, xy, xz), (_, _, yz), _ = np.corrcoef([y, *models])
-    pairs = significance.dependent_correlations(xy, xz, yz, len(y))
-    return significance.two_sided_p(resampled)[0], calibrated, *map(float, pairs)
+    correlations = xy, xz, yz, len(y)
+    return (
+        significance.two_sided_p(resampled)[0],
+        calibrated,
+        williams_p(*correlations),
+        significance.steiger_p(*correlations),
+    )
+
+
+def williams_p(xy: float, xz: float, yz: float, n: int) -> float:
+    """As `helpers.significance.steiger_p`, by Williams' t (Steiger 1980, eq. 7)."""
+    determinant = 1 - xy**2 - xz**2 - yz**2 + 2 * xy * xz * yz
+    spread = 2 * (n - 1) / (n - 3) * determinant + ((xy + xz) / 2) ** 2 * (1 - yz) ** 3
+    t = (xy - xz) * np.sqrt((n - 1) * (1 + yz) / spread)
+    return 2 * stats.t.sf(abs(t), n - 3)

@@ -54,11 +54,10 @@ def frame(work: Sequence[Unit], results: Sequence[Result]) -> pd.DataFrame:
     """
     rows = []
     for unit, result in zip(work, results, strict=True):
-        where = {key: unit.arguments[key] for key in ("dataset", "layer", "seed")}
-        numbers = {key: result[key].item() for key in ("above_80", "ghosts", "nodes")}
+        about = {key: unit.arguments[key] for key in ("dataset", "layer", "seed")}
+        about |= {key: result[key].item() for key in ("above_80", "ghosts", "nodes")}
         names = [f"r2_{100 * share:.0f}" for share in unit.arguments["proportions"]]
-        curve = dict(zip(names, result["r2"].tolist(), strict=True))
-        rows.append(where | numbers | curve)
+        rows.append(about | dict(zip(names, result["r2"].tolist(), strict=True)))
     return pd.DataFrame(rows)
 
 

@@ -1,46 +1,27 @@
-"""torchvision with the CPU build of torch.
+"""torchvision, also with the CPU build of torch.
 
 The published torchvision wheel is linked against the CUDA build of torch. With a CPU
 build its compiled operators do not load, and ``import torchvision`` fails on the first
-of them, `nms` (non-maximum suppression, which only detection models use).
+of them, `nms` (which only detection models use), unless torch is given their schemas.
+Models, transforms and feature extraction then work.
 """
 
-from __future__ import annotations
-
-import importlib
 import sys
-from types import ModuleType
 
-_MISSING = "operator torchvision::nms does not exist"
-_ARGUMENTS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_libraries: list = []
-"""The torch library that declares the operators: they vanish when it is collected."""
+import torch
 
-
-def import_torchvision() -> ModuleType:
-    """torchvision, with the operators declared that a CPU build of torch lacks.
-
-    They are declared only if the import fails on them. Models, transforms, feature
-    extraction and utils then work; detection models and ``torchvision.io`` do not.
-    Raises ImportError where torchvision is not installed.
-    """
-    try:
-        return importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if _MISSING not in str(error):
-            raise
-    for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+try:
+    import torchvision
+except RuntimeError as error:
+    if "torchvision::nms does not exist" not in str(error):
+        raise
+    for name in [name for name in sys.modules if name.startswith("torchvision")]:
         del sys.modules[name]
-    declare_operators()
-    return importlib.import_module("torchvision")
+    declared = torch.library.Library("torchvision", "FRAGMENT")  # kept: else undone
+    for name in ("nms", "qnms"):
+        declared.define(f"{name}(Tensor boxes, Tensor scores, float overlap) -> Tensor")
+    import torchvision
 
+from torchvision.models import feature_extraction
 
-def declare_operators() -> None:
-    """Give torch the schemas (no kernels) of torchvision's operators, once."""
-    import torch
-
-    if not _libraries:
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(name + _ARGUMENTS)
-        _libraries.append(library)
+__all__ = ["feature_extraction", "torchvision"]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import joblib
@@ -80,10 +79,8 @@ def train_model(
 ) -> torch.nn.Sequential:
     """One LeNet-5, trained on one CPU thread; reproducible on one type of machine."""
     torch.set_num_threads(1)
-    inputs, targets = (
-        networks.as_input(images, dataset),
-        torch.from_numpy(labels).long(),
-    )
+    inputs = networks.as_input(images, dataset)
+    targets = torch.from_numpy(labels).long()
     model = networks.lenet5(dataset, seed).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     for batch, rate in _batches(len(inputs), seed, recipe):
@@ -94,25 +91,6 @@ def train_model(
     return model.to(memory_format=torch.contiguous_format)
 
 
-@lru_cache
-def _gradients(dataset: str, compiled: bool) -> Callable:
-    """A function of stacked parameters, inputs and targets: stacked gradients."""
-    model = networks.lenet5(dataset)  # only its structure is used
-
-    def loss(weights, x, y):
-        return F.cross_entropy(torch.func.functional_call(model, weights, (x,)), y)
-
-    def total(weights, x, y):
-        return torch.func.vmap(loss)(weights, x, y).sum()
-
-    gradients = torch.func.grad(total)
-    if not compiled:
-        return gradients
-    # these layers are so small that launching kernels takes longer than running them:
-    # "reduce-overhead" captures them as a CUDA graph
-    return torch.compile(gradients, mode="reduce-overhead", fullgraph=True)
-
-
 def train_batch(
     dataset: str,
     images: np.ndarray,
@@ -120,32 +98,31 @@ def train_batch(
     seeds: Sequence[int],
     recipe: Recipe,
     device: str = "cpu",
-    compiled: bool | None = None,
 ) -> State:
     """One LeNet-5 per seed as a single batched program; stacked parameters.
 
-    ``compiled`` by torch's compiler, which takes a minute; default: on a GPU only.
     Initial weights and data order of each seed are those of `train_model`; sums run in
     another order, so results agree to rounding at first and then drift apart.
     """
     inputs = networks.as_input(images, dataset).to(device)
     targets = torch.from_numpy(labels).long().to(device)
     models = [networks.lenet5(dataset, seed).to(device) for seed in seeds]
-    stacked, _ = torch.func.stack_module_state(models)
-    parameters = {name: value.detach() for name, value in stacked.items()}
+    parameters, _ = torch.func.stack_module_state(models)
     optimizer = torch.optim.Adam(parameters.values(), fused=True)
-    gradients = _gradients(dataset, device != "cpu" if compiled is None else compiled)
-    n_steps = recipe.epochs * (len(inputs) // recipe.batch_size)
+
+    def loss(weights: State, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        output = torch.func.functional_call(models[0], weights, (x,))
+        return F.cross_entropy(output, y)
+
     steps = zip(*(_batches(len(inputs), s, recipe) for s in seeds), strict=True)
-    for step in tqdm(steps, total=n_steps, desc=f"{len(seeds)} models", unit="step"):
+    for step in tqdm(steps, desc=f"{len(seeds)} models", unit="step"):
         batch = torch.stack([indices for indices, _ in step]).to(device)
         optimizer.param_groups[0]["lr"] = step[0][1]
-        for name, gradient in gradients(
-            parameters, inputs[batch], targets[batch]
-        ).items():
-            parameters[name].grad = gradient.contiguous()  # as the fused step expects
+        optimizer.zero_grad()
+        losses = torch.func.vmap(loss)(parameters, inputs[batch], targets[batch])
+        losses.sum().backward()
         optimizer.step()
-    return {name: value.cpu() for name, value in parameters.items()}
+    return {name: value.detach().cpu() for name, value in parameters.items()}
 
 
 def accuracy(
@@ -174,8 +151,8 @@ def model_from(dataset: str, state: State) -> torch.nn.Sequential:
 def _save(path: Path, tensors: State, about: dict) -> None:
     """A safetensors file with ``about`` as JSON in its header."""
     with manifest.atomic(path) as target:
-        about = {"about": json.dumps(about, sort_keys=True)}
-        save_file(tensors, target, metadata=about)
+        header = {"about": json.dumps(about, sort_keys=True)}
+        save_file(tensors, target, metadata=header)
 
 
 def _load(path: Path) -> tuple[State, dict]:
@@ -184,27 +161,25 @@ def _load(path: Path) -> tuple[State, dict]:
         return tensors, json.loads(file.metadata()["about"])
 
 
-def _save_model(
-    dataset: str, images: data.ImageSet, state: State, seed: int, path: Path
-):
+def _save_model(images: data.ImageSet, state: State, seed: int, path: Path) -> None:
     state = rounded(state)
-    model = model_from(dataset, state)
-    score = accuracy(model, dataset, images.x_test, images.y_test)
+    model = model_from(images.name, state)
+    score = accuracy(model, images.name, images.x_test, images.y_test)
     _save(path, state, {"seed": seed, "accuracy": score})
 
 
 def _train_and_save(
-    dataset: str, images: data.ImageSet, seed: int, recipe: Recipe, path: Path
+    images: data.ImageSet, seed: int, recipe: Recipe, path: Path
 ) -> None:
-    model = train_model(dataset, images.x_train, images.y_train, seed, recipe)
-    _save_model(dataset, images, model.state_dict(), seed, path)
+    model = train_model(images.name, images.x_train, images.y_train, seed, recipe)
+    _save_model(images, model.state_dict(), seed, path)
 
 
 def train_ensemble(
     dataset: str,
     seeds: Sequence[int],
     folder: Path,
-    recipe: Recipe | None = None,
+    recipe: Recipe,
     source: str = "full",
     n_workers: int = 2,
     device: str = "cpu",
@@ -215,39 +190,34 @@ def train_ensemble(
     "cpu" every model is a process, and models that were finished when a run is stopped
     are kept; on "cuda" the missing models train as one batch.
     """
-    recipe = recipe or RECIPES[dataset]
     images = datasets.load_images(dataset, source)
     made_by = f"{device.split(':')[0]}-torch{torch.__version__}"  # rounds differently
     settings = f"e{recipe.epochs}-b{recipe.batch_size}-lr{recipe.learning_rate:g}"
-    folder = Path(folder) / f"{dataset}-{source}-{settings}-{made_by}"
+    folder = folder / f"{dataset}-{source}-{settings}-{made_by}"
     paths = {seed: folder / f"seed{seed:03d}.safetensors" for seed in seeds}
     missing = [seed for seed in seeds if not paths[seed].exists()]
-    if device != "cpu" and missing:
+    if device == "cpu":
+        jobs = [
+            joblib.delayed(_train_and_save)(images, seed, recipe, paths[seed])
+            for seed in missing
+        ]
+        parallel = joblib.Parallel(
+            n_workers, return_as="generator_unordered", mmap_mode="c"
+        )
+        list(tqdm(parallel(jobs), total=len(jobs), desc=dataset, unit="model"))
+    elif missing:
         x, y = images.x_train, images.y_train
         stacked = train_batch(dataset, x, y, missing, recipe, device)
         for i, seed in enumerate(missing):
             state = {name: value[i] for name, value in stacked.items()}
-            _save_model(dataset, images, state, seed, paths[seed])
-        return list(paths.values())
-    jobs = [
-        joblib.delayed(_train_and_save)(dataset, images, seed, recipe, paths[seed])
-        for seed in missing
-    ]
-    parallel = joblib.Parallel(
-        n_workers, return_as="generator_unordered", mmap_mode="c"
-    )
-    for _ in tqdm(parallel(jobs), total=len(jobs), desc=dataset, unit="model"):
-        pass
+            _save_model(images, state, seed, paths[seed])
     return list(paths.values())
 
 
 def stack(dataset: str, paths: Sequence[Path], origin: dict | None = None) -> Ensemble:
     """The single models of ``paths`` as one ensemble."""
     states, abouts = zip(*map(_load, paths), strict=True)
-    names = states[0]
-    parameters = {
-        name: torch.stack([state[name] for state in states]) for name in names
-    }
+    parameters = {k: torch.stack([state[k] for state in states]) for k in states[0]}
     seeds, scores = (np.array([a[key] for a in abouts]) for key in ("seed", "accuracy"))
     return Ensemble(dataset, seeds, scores, parameters, origin or {})
 
@@ -265,15 +235,12 @@ def load_ensemble(path: Path, n_models: int | None = None) -> Ensemble:
     Raises ValueError where it has fewer.
     """
     parameters, about = _load(path)
-    seeds, scores = np.array(about.pop("seeds")), np.array(about.pop("accuracy"))
+    seeds, scores = about.pop("seeds"), about.pop("accuracy")
     if n_models is not None and not 1 <= n_models <= len(seeds):
-        raise ValueError(
-            f"n_models must lie in 1..{len(seeds)}, the models of {path.name}; "
-            f"got {n_models}."
-        )
-    keep = slice(n_models)
-    parameters = {name: value[keep] for name, value in parameters.items()}
-    return Ensemble(about.pop("dataset"), seeds[keep], scores[keep], parameters, about)
+        raise ValueError(f"n_models must lie in 1..{len(seeds)}; got {n_models}.")
+    parameters = {name: value[:n_models] for name, value in parameters.items()}
+    seeds, scores = np.array(seeds[:n_models]), np.array(scores[:n_models])
+    return Ensemble(about.pop("dataset"), seeds, scores, parameters, about)
 
 
 def load_shipped(name: str, n_models: int | None = None) -> Ensemble:
@@ -282,23 +249,30 @@ def load_shipped(name: str, n_models: int | None = None) -> Ensemble:
 
 
 def ensemble(
-    dataset: str, n_models: int, epochs: int = 0, source: str = "shipped", device="cpu"
+    dataset: str,
+    n_models: int,
+    epochs: int | None = None,
+    source: str = "shipped",
+    device: str = "cpu",
+    learning_rate: float | None = None,
+    n_workers: int | None = None,
 ) -> Ensemble:
-    """Models trained now, kept in the cache and reused.
+    """Models trained now, kept in the cache and reused; None or 0: the recipe's."""
+    asked = {"epochs": epochs, "learning_rate": learning_rate}
+    recipe = replace(RECIPES[dataset], **{k: v for k, v in asked.items() if v})
+    paths = train_ensemble(
+        dataset,
+        range(n_models),
+        datasets.cache_folder() / "models",
+        recipe,
+        source,
+        n_workers or os.cpu_count() or 1,
+        device,
+    )
+    return stack(dataset, paths, {"recipe": asdict(recipe)})
 
-    ``epochs`` 0 is the number of the shipped models.
-    """
-    recipe = RECIPES[dataset]
-    recipe = replace(recipe, epochs=epochs or recipe.epochs)
-    folder, n_workers = datasets.cache_folder() / "models", os.cpu_count() or 1
-    seeds = range(n_models)
-    paths = train_ensemble(dataset, seeds, folder, recipe, source, n_workers, device)
-    return stack(dataset, paths)
 
-
-def ensemble_embeddings(
-    models: Ensemble, images: np.ndarray, n_threads=2
-) -> np.ndarray:
+def ensemble_embeddings(models: Ensemble, images: np.ndarray) -> np.ndarray:
     """Post-ReLU penultimate activations, (n_models, n_images, 84) float32."""
     inputs = networks.as_input(images, models.dataset)
 
@@ -307,10 +281,9 @@ def ensemble_embeddings(
 
     torch.set_num_threads(1)
     jobs = (joblib.delayed(embed)(i) for i in range(len(models)))
-    return np.stack(joblib.Parallel(n_threads, prefer="threads")(jobs))
+    return np.stack(joblib.Parallel(2, prefer="threads")(jobs))
 
 
-# ------------------------------------------------------------------- shipped files
 def record(
     dataset: str,
     models: int,
@@ -318,30 +291,23 @@ def record(
     learning_rate: float | None,
     workers: int,
     device: str,
-    source: str,
-    folder: Path | None,
     target: Path | None,
     command: str,
 ) -> None:
     """Train, pack and, in ``data/``, register an ensemble; None: the recipe's value."""
-    recipe = RECIPES[dataset]
-    rate = learning_rate or recipe.learning_rate
-    recipe = replace(recipe, epochs=epochs or recipe.epochs, learning_rate=rate)
-    folder = folder or datasets.cache_folder() / "models"
-    seeds = range(models)
-    paths = train_ensemble(dataset, seeds, folder, recipe, source, workers, device)
-    origin = {
-        "recipe": asdict(recipe),
-        "command": command,
-        "versions": data.versions("torch", "numpy"),
-        "machine": data.machine(),
-        "training_images": data.sha256(datasets.load_images(dataset, source).x_train),
-    }
+    trained = ensemble(dataset, models, epochs, "full", device, learning_rate, workers)
+    images = datasets.load_images(dataset)
+    trained.origin.update(
+        command=command,
+        versions=data.versions("torch", "numpy"),
+        machine=data.machine(),
+        training_images=data.sha256(images.x_train),
+    )
     target = target or data.data_folder() / f"lenet5_{dataset}.safetensors"
-    save_ensemble(trained := stack(dataset, paths, origin), target)
+    save_ensemble(trained, target)
     if target.parent.resolve() == data.data_folder().resolve():
-        texts = {"source": f"trained here on {dataset}", "licence": "MIT"}
-        texts["rounding"] = "parameters in half precision"
+        source, rounding = f"trained here on {dataset}", "parameters in half precision"
+        texts = {"source": source, "licence": "MIT", "rounding": rounding}
         manifest.register(target, command, **texts)
     mean = trained.accuracy.mean()
     print(f"{target.name}: {len(trained)} models, mean accuracy {mean:.4f}")
