@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import checks, data, prediction, rsa, significance
+from helpers import checks, data, inference, prediction, rsa, significance
 from helpers.sparsity import percentage_of_zeros, poz_order
 
 

@@ -46,7 +46,7 @@ def test_helpers_stay_thin():
     lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in HELPERS}
     assert len(HELPERS) <= 14
     assert max(lengths.values()) <= 350, lengths
-    assert sum(lengths.values()) <= 3300, lengths
+    assert sum(lengths.values()) <= 3450, lengths
 
 
 @pytest.mark.parametrize("path", HELPERS, ids=lambda path: path.stem)
