@@ -8,7 +8,7 @@ PETERSON ?=
 NAMES ?=
 PORT ?= 8000
 
-# One thread per process and a fixed hash seed: the same bits on every run.
+# One thread per process and a fixed hash seed, so that every run gives the same bits.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
@@ -28,7 +28,7 @@ UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/test_pages.py
 .DEFAULT_GOAL := help
 .PHONY: help install book test quick lint browser serve sync run human train bench screenshots pdf pictures preview lock clean
 
-help: ## this list
+help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/installed ## create .venv and install everything (needs the network once)
@@ -39,16 +39,16 @@ install: .venv/installed ## create .venv and install everything (needs the netwo
 book: .venv/installed ## execute what has changed and build the book; PARAMS=file.yaml for other parameters
 	@$(BIN)/python scripts/build.py $(if $(PARAMS),--params $(PARAMS))
 
-test: .venv/installed lint ## everything: style, units, notebooks against their outputs, the book, its pages
+test: .venv/installed lint ## run all checks: style, unit tests, notebooks against their outputs, the book and its pages
 	$(BIN)/python -m pipeline activations
 	$(PYTEST) $(NOTEBOOKS) $(UNIT_TESTS) $(NBVAL) --durations=10
 	@$(BIN)/python scripts/build.py --committed
 	$(PYTEST) $(PAGE_TESTS) --durations=10
 
-quick: .venv/installed ## only the fast unit tests
+quick: .venv/installed ## run only the fast unit tests
 	$(PYTEST) $(UNIT_TESTS) -m "not slow"
 
-lint: .venv/installed ## style, private names, and which room may import which
+lint: .venv/installed ## check style, private names and which package imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -56,26 +56,26 @@ lint: .venv/installed ## style, private names, and which room may import which
 browser: ## install the browser for the page tests (Debian, as root)
 	@command -v chromium >/dev/null || (apt-get update -q && apt-get install -y -q --no-install-recommends chromium)
 
-serve: .venv/installed ## serve the built book on this machine; PORT=8000
+serve: .venv/installed ## serve the built book on this machine; PORT=8000 is the default
 	@$(BIN)/python scripts/serve.py $(PORT)
 
-sync: .venv/installed ## bring the .ipynb in step with their text; NB=02 or NB=all executes in any case
+sync: .venv/installed ## update the .ipynb from their text; NB=02 or NB=all executes them even if nothing has changed
 	@$(BIN)/python scripts/sync.py $(NB)
 
 run: .venv/installed ## run one notebook with other parameters: make run NB=02 P="dataset=mnist n_models=10"
 	@$(BIN)/python scripts/run.py "$(NB)" $(P)
 
-human: .venv/installed ## record the results of section 2 from your copy of the judgments: make human PETERSON=folder
+human: .venv/installed ## record page 03's results from your copy of the judgments: make human PETERSON=folder
 	$(BIN)/python -m pipeline human "$(PETERSON)"
 
 train: .venv/installed ## train the LeNet-5 ensembles again (long)
 	$(BIN)/python -m pipeline train mnist
 	$(BIN)/python -m pipeline train cifar10
 
-bench: .venv/installed ## run the benchmarks, some ten minutes; NAMES="curve bootstrap" for a selection
+bench: .venv/installed ## run the benchmarks (about ten minutes); NAMES="curve bootstrap" for a selection
 	$(BIN)/python -m benchmarks.run $(NAMES)
 
-screenshots: .venv/installed ## pictures of every built page in _build/screenshots: wide, phone, dark
+screenshots: .venv/installed ## take pictures of every built page (wide, phone, dark) into _build/screenshots
 	@$(BIN)/python scripts/screenshots.py
 
 pdf: .venv/installed ## print the built book to _build/book.pdf (needs the browser)

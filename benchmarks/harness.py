@@ -32,7 +32,7 @@ class Contender:
 
     name: str
     call: Callable[[], np.ndarray]
-    share: float = 1.0  # of the whole work that a call does: its time is divided by it
+    share: float = 1.0  # of the whole work that a call does; its time is divided by it
     rounds: int = 5  # in which it takes part
     tolerance: float = 1e-10  # largest difference from the first contender's result
     part: object = ...  # index of what it computes in the first contender's result
@@ -62,8 +62,8 @@ def peak_megabytes(call: Callable[[], object]) -> float:
 def compare(contenders: Sequence[Contender], memory: bool = True) -> list[dict]:
     """Run all in turn, round after round; a row of the record for each.
 
-    The first is ours. Who takes part in several rounds is called once before, and, with
-    ``memory``, once more for its peak. AssertionError where results differ.
+    The first is ours. A contender with several rounds is called once beforehand and,
+    with ``memory``, once more for its peak. AssertionError where results differ.
     """
     times, results = {c.name: [] for c in contenders}, {}
     for c in contenders:
@@ -106,7 +106,7 @@ def growth(name: str, values: Sequence[int], make: Callable, rounds: int = 3) ->
 
 
 def machine() -> dict:
-    """The machine in words and rates; nothing that names it."""
+    """The machine in words and rates; nothing that identifies it."""
     n = int(os.environ.get("HELPERS_THREADS") or os.cpu_count() or 1)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
@@ -145,7 +145,7 @@ def _fastest_on_threads(n: int, call: Callable[[int], object]) -> float:
 
 
 def _product_rate(n: int) -> float:
-    """1e9 floating-point operations a second, of matrix products on ``n`` threads."""
+    """1e9 floating-point operations per second, of matrix products on ``n`` threads."""
     a = np.random.default_rng(0).normal(size=(n, 1200, 1200))
     return 2 * 1200**3 * n / _fastest_on_threads(n, lambda i: a[i] @ a[i]) / 1e9
 

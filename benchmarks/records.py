@@ -19,7 +19,7 @@ TITLES = {
     "training": "training {n_models} LeNet-5",
     "extraction": "features of {n_images} images",
 }
-"""Benchmarks that compare contenders, and how their figures are called."""
+"""Benchmarks that compare contenders, and the titles of their figures."""
 _DAY = 86_400
 
 
@@ -36,7 +36,7 @@ def read(name: str, folder: Path = RESULTS) -> dict:
     path = folder / f"{name}.json"
     if not path.exists():
         raise FileNotFoundError(
-            f"The benchmark {name!r} is not recorded: make bench NAMES={name}"
+            f"The benchmark {name!r} is not recorded: run make bench NAMES={name}"
         )
     return json.loads(path.read_text())
 
@@ -76,7 +76,7 @@ def growth() -> pd.DataFrame:
 
 
 def machine() -> dict[str, str]:
-    """The machine of the records in words."""
+    """The machine of the records, in words."""
     about = read("curve")["machine"]
     versions = [f"{name} {version}" for name, version in about["versions"].items()]
     return {
@@ -92,7 +92,7 @@ def machine() -> dict[str, str]:
 
 
 def numbers() -> dict[str, float]:
-    """Numbers of the prose of the page on performance, by benchmark."""
+    """Numbers for the prose of the page on performance, by benchmark."""
     curve, stream, train = read("curve"), read("streaming"), read("training")
     image, boot, units = read("image_level"), read("bootstrap"), read("units_of_work")
     about, extract, n = curve["machine"], read("extraction"), stream["n_largest"]

@@ -1,5 +1,5 @@
-"""Ours and its peers, side by side: ``make bench`` or ``python -m benchmarks.run [NAME
-...]``, some ten minutes for all, on an otherwise idle machine.
+"""Our methods and their peers, side by side: ``make bench`` or ``python -m
+benchmarks.run [NAME ...]``, about ten minutes for all, on an otherwise idle machine.
 
 Each benchmark checks that all contenders give the same result, and writes
 ``benchmarks/results/NAME.json``. Where there is a GPU, training is timed on it too.
@@ -33,7 +33,7 @@ def example(n_images: int, n_features: int, seed: int = 0) -> tuple:
 
 
 def always_defined(n_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings of LeNet-5's width, their order, and sizes at which all is defined."""
+    """Embeddings as wide as LeNet-5's, their order, sizes with all images defined."""
     x, order = example(n_images, 84)
     x[:, order[0]] += 0.01
     return x, order, np.arange(3, 85)

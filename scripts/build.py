@@ -98,7 +98,7 @@ def stage(executed: Path, folder: Path) -> bool:
 def build(source: Path, out: Path, fresh: bool) -> int:
     """Run Jupyter Book strictly, into ``out``; returns its exit status.
 
-    Shows its progress, and all that it said where something went wrong.
+    Shows its progress, and the end of its output if something went wrong.
     """
     if fresh:
         for name in ("html", ".doctrees"):
@@ -122,7 +122,7 @@ def build(source: Path, out: Path, fresh: bool) -> int:
     if process.wait():
         problems = [line for line in lines[:-40] if PROBLEM.search(line)]
         print(*problems, *lines[-40:], sep="")
-        print(f"The whole log is in {os.path.relpath(out / 'build.log')}")
+        print(f"The full log is in {os.path.relpath(out / 'build.log')}")
     return process.returncode
 
 

@@ -16,7 +16,7 @@ UV = "uv==0.13.9"
 OLDEST = (3, 11)
 VENV = Path(".venv")
 PYTHON = str(VENV / ("Scripts/python" if sys.platform == "win32" else "bin/python"))
-TOO_OLD = "Python {}.{} is too old. Name 3.11 or newer: make install PYTHON=python3.12"
+TOO_OLD = "Python {}.{} is too old. Use 3.11 or newer: make install PYTHON=python3.12"
 OFFLINE = """
 The installation failed (see above). `make install` needs the package index once; after
 that everything works without a network. Behind a mirror, set pip's index

@@ -2,8 +2,8 @@
 
     python scripts/lock.py [--upgrade]
 
-The lock has hashes, no addresses, and neither torch nor torchvision. Versions that are
-in the lock are kept where they still fit; ``--upgrade`` takes the newest.
+The lock has hashes but no addresses, and neither torch nor torchvision. Versions in the
+lock are kept where they still fit; ``--upgrade`` takes the newest.
 """
 
 from __future__ import annotations

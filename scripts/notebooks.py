@@ -140,7 +140,7 @@ def find(name: str, choices: Iterable[Path]) -> Path:
     found = [path for path in choices if name and path.stem.startswith(name)]
     if len(found) != 1:
         known = ", ".join(path.stem for path in choices)
-        sys.exit(f"{name!r} names {len(found)} notebooks; choose one of: {known}.")
+        sys.exit(f"{name!r} matches {len(found)} notebooks; choose one of: {known}.")
     return found[0]
 
 
@@ -162,7 +162,7 @@ def about(path: Path) -> dict:
 
 
 def project_state() -> str:
-    """The key of everything outside a notebook that its outputs depend on."""
+    """A key to everything outside a notebook that its outputs depend on."""
     files = sorted(path for pattern in ALSO_READ for path in ROOT.glob(pattern))
     contents = [path.name + path.read_text("utf-8") for path in files]
     return digest(manifest.state(), sys.version, *contents)
@@ -298,7 +298,7 @@ async def run(job: Job) -> str:
     try:
         await client.async_execute(stderr=subprocess.DEVNULL)  # of the kernel's start
     except CellExecutionError as error:
-        return f"{job.name} stopped in a cell:\n{COLOUR.sub('', str(error))}"
+        return f"{job.name} failed in a cell:\n{COLOUR.sub('', str(error))}"
     took = time.monotonic() - start
     if complaints := stderr_of(job.notebook):
         return f"{job.name} wrote to stderr:\n{complaints}"

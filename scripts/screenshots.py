@@ -1,4 +1,4 @@
-"""Take pictures of the built pages, to look at: wide, phone and dark, in full length.
+"""Take full-length pictures of the built pages, wide, phone and dark, to look at.
 
 python scripts/screenshots.py [--preview FILE]    # FILE: only the picture of README.md
 """

@@ -1,8 +1,8 @@
 """Serve the built book on this machine: python scripts/serve.py [PORT] [FOLDER].
 
 A static server on the loopback interface that compresses text, as web servers do, and
-adds two headers with which a page may share memory with its worker: a running cell can
-then be interrupted without losing what earlier cells computed.
+adds two headers that let a page share memory with its worker: a running cell can then
+be interrupted without losing what earlier cells computed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HEADERS = {
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Files with the types that browsers require, and no line per request."""
+    """Files with the types that browsers require, without logging requests."""
 
     extensions_map = SimpleHTTPRequestHandler.extensions_map | TYPES
 

@@ -3,7 +3,7 @@
     python scripts/sync.py [NAME ...] [all]
 
 Without a name, notebooks are executed if their code, parameters or the state of the
-project have changed since. A name (02, explorer) or "all" executes in any case.
+project have changed since. A name (02, explorer) or "all" executes them regardless.
 """
 
 from __future__ import annotations

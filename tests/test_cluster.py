@@ -91,7 +91,7 @@ def test_a_worker_in_another_state_computes_nothing(monkeypatch):
     key = unit.key
     assert unit.compute(key).keys() == {"x"}
     monkeypatch.setattr(cluster, "state_of", lambda file: "another state")
-    with pytest.raises(RuntimeError, match="a worker has other code"):
+    with pytest.raises(RuntimeError, match="a worker has different code"):
         unit.compute(key)
 
 

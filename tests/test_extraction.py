@@ -66,14 +66,14 @@ def test_a_node_before_a_relu_that_works_in_place_is_refused(toy, images, node, 
 def test_undefined_activations_unknown_nodes_and_no_images_are_refused(toy, images):
     with pytest.raises(ValueError, match="at least one array"):
         embed(toy, "6", [], cache=False)
-    with pytest.raises(ValueError, match=r"node '\?\?' does not exist; there are "):
+    with pytest.raises(ValueError, match=r"node '\?\?' does not exist; choose one of "):
         embed(toy, "??", images)
     with torch.no_grad():
         toy[0].weight[1] = np.nan
     with pytest.raises(ValueError, match="image 0, feature .* is nan"):
         embed(toy, "1", images, preprocessing=SMALL)
     model = extraction.load_model("squeezenet1_1", weights=None)
-    with pytest.raises(ValueError, match=r"'clasifier\.2'.*there are classifier\.2"):
+    with pytest.raises(ValueError, match=r"'clasifier\.2'.*one of classifier\.2"):
         embed(model, "clasifier.2", images)
 
 
@@ -329,8 +329,8 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [
-        ("vgg91", "DEFAULT", r"name 'vgg91' does not exist; there are .*vgg19"),
-        ("vgg19", "IMAGENET1K_V9", r"weights of vgg19 .*there are IMAGENET1K_V1"),
+        ("vgg91", "DEFAULT", r"name 'vgg91' does not exist; choose one of .*vgg19"),
+        ("vgg19", "IMAGENET1K_V9", r"weights of vgg19 .*one of IMAGENET1K_V1"),
     ],
 )
 def test_unknown_models_and_weights_are_answered_with_similar_ones(

@@ -221,7 +221,7 @@ ONE_SIDED[2, 7] = np.nan
         ({"sizes": [3, 31]}, r"sizes must lie in 1..30"),
         ({"similarity": "person"}, "similarity must be one of"),
         ({"n_resamples": 1}, "n_resamples must be at least 2"),
-        ({"x": post_relu() * (np.arange(N) != 3)[:, None]}, r"here \[3\]"),
+        ({"x": post_relu() * (np.arange(N) != 3)[:, None]}, r"feature: \[3\]"),
     ],
 )
 def test_bootstrap_refuses(change, message):
@@ -384,7 +384,7 @@ def test_nested_choice_refuses_folds_too_few_or_too_small(n_folds):
 def test_nested_choice_refuses_sizes_that_are_all_undefined():
     x = post_relu()
     x[0, :5] = 0
-    with pytest.raises(ValueError, match="sizes must hold a size with a defined R2"):
+    with pytest.raises(ValueError, match="sizes must include one with a defined R2"):
         nested(x, judgments(), sizes=[2, 3])
 
 

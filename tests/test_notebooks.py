@@ -189,7 +189,7 @@ def test_a_notebook_runs_with_parameters_and_records_its_time(project):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("1 / 0", "01_a stopped in a cell:\n.*ZeroDivisionError"),
+        ("1 / 0", "01_a failed in a cell:\n.*ZeroDivisionError"),
         ("import sys; print('oh', file=sys.stderr)", "01_a wrote to stderr:\noh"),
     ],
 )
@@ -212,8 +212,8 @@ def test_run_takes_values_of_every_type(project, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("0",), "'0' names 2 notebooks; choose one of: 01_a, 02_b"),
-        (("",), "'' names 0 notebooks"),
+        (("0",), "'0' matches 2 notebooks; choose one of: 01_a, 02_b"),
+        (("",), "'' matches 0 notebooks"),
         (("01", "m=3"), "01_a has no parameter 'm'. It has: n."),
         (("01", "n"), "P takes name=value"),
     ],

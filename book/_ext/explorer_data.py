@@ -51,7 +51,7 @@ def add(app, exception) -> None:
 
 
 def write_once(folder: Path) -> None:
-    """Write everything into ``folder`` unless it is there; it appears complete.
+    """Write everything into ``folder`` unless it exists; it appears only when complete.
 
     Folders of other states of the project are removed.
     """
@@ -106,7 +106,7 @@ def sheet(thumbnails: np.ndarray) -> Image.Image:
 
 # ------------------------------------------------------------------------- packing
 def packed_scene(scene: Scene, walks: dict[str, Walk]) -> dict:
-    """What the page needs of a scene before an order is chosen.
+    """What the page needs to know of a scene before an order is chosen.
 
     ``walks`` maps orders to walks of the same sizes. The limits of the colours and of
     the reference hold all but 2 % of the values at either end.

@@ -34,14 +34,14 @@ NOT_OBTAINED = (
     "obtained when it was built. Build it again with a network connection (make book)."
 )
 NEEDS_MORE = (
-    "Cells of this page need {}, which a browser does not have. They run in the "
-    "notebook: make run, in a clone of the repository."
+    "Cells on this page need {}, which a browser does not have. Run the notebook "
+    "instead: make run, in a clone of the repository."
 )
 log = logging.getLogger(__name__)
 
 
 def setup(app) -> dict:
-    # a change of this value renders every page again
+    # when this value changes, every page is rendered again
     app.add_config_value("live_about", {}, "html", types=(dict,))
     app.connect("config-inited", obtain)
     app.connect("html-page-context", add_cells)
@@ -50,7 +50,7 @@ def setup(app) -> dict:
 
 
 def obtain(app, config) -> None:
-    """Get Python for the browser, or the reason that pages give."""
+    """Get Python for the browser, or the reason for the pages to give without it."""
     try:
         files = runtime().iterdir()
         about = {"reason": "", "bytes": sum(path.stat().st_size for path in files)}

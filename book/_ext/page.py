@@ -1,4 +1,4 @@
-"""A Sphinx extension: what pages get beyond the theme.
+"""A Sphinx extension: what the book adds to its theme.
 
 * Figures of the class ``table`` are numbered as tables.
 * The CSV files that `helpers.notebook.download` put into a notebook's outputs are
@@ -72,7 +72,7 @@ def notebook_of(env, docname: str) -> nbformat.NotebookNode | None:
 
 # -------------------------------------------------------------- figures and tables
 def count_tables(app, doctree) -> None:
-    """Turn figures of the class "table" into captioned tables, to be numbered so."""
+    """Turn figures of the class "table" into captioned tables, numbered as tables."""
     for figure in [*doctree.findall(nodes.figure)]:
         if "table" in figure["classes"]:
             figure["classes"].remove("table")
@@ -82,7 +82,7 @@ def count_tables(app, doctree) -> None:
 
 
 def drop_empty_headings(app, doctree) -> None:
-    """The empty corner of a pandas table heads nothing; it becomes a plain cell."""
+    """Make the empty corner of a pandas table, which heads nothing, a plain cell."""
     for raw in doctree.findall(nodes.raw):
         if raw.get("format") == "html" and "<th" in raw.astext():
             html = EMPTY_HEADING.sub(r"<td\1>\2</td>", raw.astext())

@@ -1,7 +1,7 @@
-"""Checks of arguments, made once where a public function is entered.
+"""Argument checks, made once on entry to a public function.
 
-Each returns its argument in the form that the code works on, or raises ValueError,
-which names the argument, the value and the remedy.
+Each returns its argument in the form that the code works with, or raises a ValueError
+that names the argument, the value and the remedy.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _real(name: str, values) -> np.ndarray:
 
 
 def _check_symmetry(matrix: np.ndarray) -> None:
-    """Compare the triangles some rows at a time: no second matrix is needed."""
+    """Compare the triangles a few rows at a time, without a second matrix."""
     step = max(1, 2**17 // len(matrix))
     for start in range(0, len(matrix), step):
         rows, columns = matrix[start : start + step], matrix[:, start : start + step].T

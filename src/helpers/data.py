@@ -1,8 +1,8 @@
-"""What is shipped in ``data/``, and what numbers depend on: hashes, versions, machine.
+"""What is shipped in ``data/``, and what results depend on: hashes, versions, machine.
 
 Every shipped file is checked against the manifest before it is used, and nothing is
 ever unpickled. `pipeline.manifest` writes what this module reads. The environment
-variable ``HELPERS_SHIPPED`` names another folder with shipped files.
+variable ``HELPERS_SHIPPED`` names another folder of shipped files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLASSES = {"mnist": tuple("0123456789"), "cifar10": tuple(CIFAR10.split(" "))}
 TILES_PER_ROW = 50
 """Images in a row of a shipped sheet."""
 PACKAGES = ("numpy", "scipy", "pandas", "seaborn", "numba", "torch", "torchvision")
-"""What numbers depend on, beside this package."""
+"""Packages that results depend on, besides this one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class Lenets:
     n_test: int  # test images behind `poz` and `class_means`
     poz: np.ndarray  # (n_models, 84), 0..1
     class_means: np.ndarray  # (n_models, 10, 84)
-    labels: np.ndarray  # (n_images,) as many images of each class
+    labels: np.ndarray  # (n_images,) equally many images of each class
     embeddings: np.ndarray  # (n_models, n_images, 84) float32, post-ReLU
     command: str  # what trained the networks
 
@@ -114,11 +114,11 @@ def shipped(file: str) -> Path:
     path, entries = data_folder() / file, {entry["file"]: entry for entry in manifest()}
     checks.choice("file", file, entries)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: restore it, `git checkout data`.")
+        raise FileNotFoundError(f"{path} is missing: run `git checkout data`.")
     if (actual := file_sha256(path)) != entries[file]["sha256"]:
         raise ValueError(
             f"{path} is not the shipped file: its sha256 begins with {actual[:12]}. "
-            f"Restore it, `git checkout data`, or make it: {entries[file]['command']}"
+            f"Run `git checkout data` or make it again: {entries[file]['command']}"
         )
     return path
 
@@ -150,9 +150,9 @@ def from_sheet(sheet: np.ndarray, n: int) -> np.ndarray:
 def unpack_sparse(
     bits: np.ndarray, values: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
-    """Embeddings of ``shape`` (n, n_features), float32, from where they are not zero.
+    """Embeddings of ``shape`` (n, n_features), float32, from their non-zero entries.
 
-    ``bits`` of ``embeddings.T != 0`` and those ``values``; `pipeline.manifest` packs.
+    ``bits`` are ``embeddings.T != 0``; inverse: `pipeline.manifest.pack_sparse`.
     """
     n, n_features = shape
     dense = np.zeros((n_features, n), np.float32)
@@ -182,7 +182,7 @@ def stratified(
 def load_sample(name: str) -> ImageSet:
     """The shipped sample of "mnist" or "cifar10".
 
-    All 10,000 test images of MNIST; else 200 images of each class and part.
+    All 10,000 test images of MNIST; otherwise 200 images per class and part.
     """
     checks.choice("name", name, CLASSES)
     arrays = read_shipped(f"{name}_sample.npz")
@@ -239,8 +239,8 @@ def load_lenets(
     train, epochs, device : train now, as `pipeline.training.ensemble` does.
     data : "shipped" or "full", the images to use.
 
-    What is shipped is computed once and then read. Raises RuntimeError where torch is
-    needed and missing, ValueError where there are fewer than ``n_models`` models.
+    Activations of shipped models are computed once, then read. Raises RuntimeError
+    where torch is needed and missing, ValueError for fewer than ``n_models`` models.
     """
     checks.choice("dataset", dataset, CLASSES)
     checks.at_least("n_models", n_models, 1)
@@ -253,7 +253,7 @@ def load_lenets(
 
         return lenets.load(dataset, n_models, variant, train, epochs, data, device)
     except ModuleNotFoundError as error:
-        reason = f"This needs torch, which is missing here ({error}): run the notebook."
+        reason = f"This needs torch, which is missing here ({error}): use the notebook."
         raise RuntimeError(reason) from error
 
 
@@ -273,7 +273,7 @@ def read_lenets(dataset: str, paths: list[Path], n_models: int) -> Lenets:
     return Lenets(dataset, **about, **arrays)
 
 
-# ------------------------------------------------------- what numbers depend on
+# ------------------------------------------------------- what results depend on
 def sha256(array: np.ndarray) -> str:
     """Hexadecimal sha256 of an array's bytes in C order, without shape and type."""
     return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
@@ -298,7 +298,7 @@ def versions(*packages: str) -> dict[str, str]:
 def code_hash(*modules: str) -> str:
     """sha256 over the sources of ``modules``, such as "helpers/rsa".
 
-    Default: all of helpers, kernels and pipeline, that is, what makes numbers.
+    Default: all of helpers, kernels and pipeline, that is, all code that makes results.
     """
     source, rooms = Path(__file__).parents[1], ("helpers", "kernels", "pipeline")
     patterns = [f"{name}.py" for name in modules or [f"{room}/*" for room in rooms]]

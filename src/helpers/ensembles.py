@@ -180,10 +180,10 @@ def at_shares(
 ) -> pd.DataFrame:
     """R2 at shares of the nodes: `mean_over_models` in a row for each curve and share.
 
-    ``curves``, by data set, items and order, are `insertion_curves`; one that lacks a
-    size is a ValueError.
+    ``curves``, by data set, items and order, are `insertion_curves`; one that
+    lacks a size raises ValueError.
     "n_defined" models have a value, which exceeds `NOTABLE_R2` in "n_above" of them
-    (NaN as the mean); "n_undefined" items, on average, have no similarity.
+    (NaN where the mean is); "n_undefined" items, on average, have no similarity.
     """
     rows = []
     for ((name, items, first), curve), share in product(curves.items(), shares):

@@ -1,5 +1,5 @@
 """The book's figure style and its figures. Every function draws a tidy frame (or an
-array) that is given to it; none computes a result.
+array) that it is given; none computes a result.
 
 The frame that a figure draws is also what its caption offers as a file
 (`helpers.notebook.download`), so picture and values cannot differ. Plots are dark ink
@@ -37,7 +37,7 @@ NAMES = {
     "cosine": "cosine",
     "euclidean": "minus Euclidean distance",
 }
-"""How data sets, orders and similarities are called in figures and tables."""
+"""Names of data sets, orders and similarities in figures and tables."""
 WIDTH = 7.2
 """Page width in inches."""
 MARKERS = "osD^vPX*"
@@ -129,7 +129,7 @@ def intervals(
     """A dot at column ``x`` with its interval ``low`` to ``high``, in the row ``y``.
 
     Rows keep the order of the frame, from top to bottom. Values of ``hue`` lie below
-    one another within ``spread`` of a row. A value that is NaN leaves its place empty.
+    one another within ``spread`` of a row. NaN leaves its place empty.
     """
     rows = list(dict.fromkeys(frame[y]))
     hues = list(dict.fromkeys(frame[hue])) if hue else [""]
@@ -230,7 +230,7 @@ def insertion_panels(
 
 # ------------------------------------------------------------------ page 03
 def human_curve(ax: Axes, prediction) -> Axes:
-    """R2 of a `helpers.prediction.Prediction` with its band, among random orders."""
+    """R2 of a `helpers.prediction.Prediction` with its band, and random orders."""
     p, look = prediction, {"alpha": 0.3, "linewidth": 0}
     bounds = p.orders["share"], p.orders["low"], p.orders["high"]
     ax.fill_between(*bounds, color=COLOURS["random"], label="random orders", **look)
@@ -260,9 +260,9 @@ def difference_curve(ax: Axes, prediction) -> Axes:
 
 # ------------------------------------------------------------------ page 04
 def rows_of_images(rows: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Rows of images (height, width, 3), as many in each, with their names on the left.
+    """Rows of equally many images (height, width, 3), with their names on the left.
 
-    Below the first row there is a gap.
+    A gap sets off the first row.
     """
     n = len(next(iter(rows.values())))
     tops = np.arange(len(rows)) + 0.35 * (np.arange(len(rows)) > 0)

@@ -1,4 +1,4 @@
-"""Ghost features of a category, and what other images do on them.
+"""Ghost features of a category, and how other images activate them.
 
 A ghost of a set of images is zero for every one of them (`sparsity.ghost_features`).
 Truong, Bavaresco & Hasson (2023, Fig. 2) look at those images of another corpus that
@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import linalg, optimize, sparse, stats
 
 from helpers import checks, significance
-from helpers.retrieval import class_ghosts, negative_query  # noqa: F401 - are ghosts'
+from helpers.retrieval import class_ghosts, negative_query  # noqa: F401 - re-exported
 
 CIFAR10_OWN = {
     "animals": ("bird", "cat", "deer", "dog", "frog", "horse"),
@@ -58,7 +58,7 @@ def ghost_counts(
     """Ghosts of several sets of images, and of random sets from among all images.
 
     ``embeddings`` is (n_images, n_features) post-ReLU, ``sets`` has masks (n_images,)
-    bool by name; random sets have their sizes and overlaps. The mean needs no draws: a
+    bool by name; random sets have the same sizes and overlaps. Means need no draws: a
     feature that is zero for z of N images is a ghost of n random ones with probability
     C(z, n) / C(N, n). Raises ValueError for bad embeddings, masks, or empty sets.
     """
@@ -190,7 +190,7 @@ def _corpus(values: np.ndarray, n_components: int, min_images: int = 2) -> np.nd
 def _decompose(x: np.ndarray, n_components: int) -> tuple[np.ndarray, ...]:
     """Left vectors (n, k), singular values (k,) and loadings (k, n_ghosts), centred.
 
-    From the smaller Gram matrix, as only the largest components are asked for. The
+    From the smaller Gram matrix, as only the largest components are needed. The
     browser has no scikit-learn, whose PCA would do this (and takes seconds to import),
     and numpy has no BLAS there: hence scipy's product, an upper triangle.
     """
@@ -265,7 +265,7 @@ def relative_share(top: np.ndarray, in_category: np.ndarray) -> tuple[float, ...
     """Share of a category among images over its share of all, and its 95 % interval.
 
     ``top`` holds positions in ``in_category`` (n_images,) bool. The interval
-    (Clopper-Pearson) takes different images as independent draws, repeated ones once.
+    (Clopper-Pearson) takes distinct images as independent draws; repeats count once.
     NaN for a category without images.
     """
     in_category, n = np.asarray(in_category, dtype=bool), len(np.unique(top))
@@ -287,10 +287,10 @@ def controls(
 ) -> pd.DataFrame:
     """Top images of components of ghosts, against those of as many random features.
 
-    Arguments as of `label_enrichment` and `relative_share`. ``random`` has, of draws of
-    random features, both measures: the number of "labelled components" and the relative
-    share of the "category at the top", (n_draws,) each. By measure and features
-    ("ghosts", "random"): value, low, high; of the draws, mean and where 95 % lie.
+    Arguments as of `label_enrichment` and `relative_share`. ``random`` has, for draws
+    of random features, both measures: the number of "labelled components" and the
+    relative share of the "category at the top", (n_draws,) each. By measure and
+    features ("ghosts", "random"): value, low, high; for draws, mean and where 95 % lie.
     """
     top = top_images(scores, n_top)
     labelled = n_labelled(label_enrichment(scores, labels, n_top))

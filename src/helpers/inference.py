@@ -1,8 +1,8 @@
 """How well similarities predict people's: bootstrap over images, random orders, nested
 choice of a size.
 
-All pairs of one image share what is peculiar to it, so the sample is one of images, not
-of pairs (Nili et al. 2014, PLoS Comput. Biol. 10:e1003553; Schuett et al. 2023, eLife
+All pairs of one image share what is peculiar to it, so the sample consists of images,
+not pairs (Nili et al. 2014, PLoS Comput. Biol. 10:e1003553; Schuett et al. 2023, eLife
 12:e82566). R2 is the squared Pearson correlation over pairs, blind to the sign of r.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import checks, rsa
-from helpers.significance import (  # noqa: F401 - ceilings are also looked for here
+from helpers.significance import (  # noqa: F401 - some are re-exported
     bootstrap_counts,
     calibrated_test,
     corrected_t,
@@ -36,7 +36,7 @@ _ROUNDING = 1e-12  # a difference of two R2 below this is rounding
 # --------------------------------------------------------------- checked and prepared
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Checked input of an analysis, from `prepare`; similarities are formed once."""
+    """Checked input of an analysis, from `prepare`; similarities are computed once."""
 
     embeddings: np.ndarray  # (n_images, n_features) float64
     order: np.ndarray  # (n_features,) features, first inserted first
@@ -51,8 +51,8 @@ class Prepared:
 
     @cached_property
     def similarities(self) -> np.ndarray:
-        """Of judged pairs, (n_sizes + 1, n_judged), with those of all features last;
-        NaN throughout at a size at which any image is undefined.
+        """Those of judged pairs, (n_sizes + 1, n_judged), with all features in the last
+        row; all NaN at a size at which any image is undefined.
         """
         sizes = np.append(self.sizes, len(self.order))
         sizes, rows = np.unique(sizes, return_inverse=True)
@@ -82,7 +82,7 @@ def prepare(
 ) -> Prepared:
     """Check the input of an analysis once, for every function that takes a `Prepared`.
 
-    Raises ValueError for any argument that is not as it should be.
+    Raises ValueError for any invalid argument.
 
     Parameters
     ----------
@@ -149,14 +149,14 @@ def bootstrap_curve(
 ) -> pd.DataFrame:
     """Insertion curve against human judgments, bootstrapped over images.
 
-    The population is that of images, with network, order and raters as they are. The
+    The population is that of images; network, order and raters are held fixed. The
     percentile test is conservative, as a resample counts the noise of single pairs
     three times; the calibrated one is its sensitivity analysis. For the error rates of
     both see `pipeline.simulation`.
 
     Parameters
     ----------
-    embeddings, order, human, sizes, similarity : as `prepare`, or a `Prepared` alone.
+    embeddings, order, human, sizes, similarity : as `prepare`, or only a `Prepared`.
     n_resamples : at least 2; the smallest p is 2 / (n_resamples + 1).
 
     Returns
@@ -165,11 +165,11 @@ def bootstrap_curve(
     all features with ratio_low and ratio_high, formed within each resample; its
     difference from that R2 with difference_low, difference_high and p (percentile),
     calibrated_low, ..., and, over all sizes at once, all_low, all_high and all_p.
-    n_undefined resamples, without R2 at a size where it was observed, are left out.
+    n_undefined resamples without R2 at a size where the sample has it are left out.
 
     Raises
     ------
-    ValueError : as `prepare`; full embedding or nearly all resamples undefined.
+    ValueError : as `prepare`; full embedding or nearly all resamples without R2.
     """
     checks.at_least("n_resamples", n_resamples, 2)
     given = _prepared(embeddings, order, human, sizes, similarity)
@@ -179,13 +179,13 @@ def bootstrap_curve(
         size = np.array([len(given.order)])
         images = rsa.undefined_items(given.embeddings, size, given.similarity)
         raise ValueError(
-            "embeddings must give all features a defined R2; remove images that "
-            f"activate no feature, here {np.flatnonzero(images).tolist()}."
+            "the R2 of all features is undefined; remove the images that activate no "
+            f"feature: {np.flatnonzero(images).tolist()}."
         )
     resampled = given.weighted_r2(bootstrap_counts(n, n_resamples, rng))
     usable = resampled[np.isfinite(resampled[:, np.isfinite(observed)]).all(axis=1)]
     if len(usable) < 2:
-        raise ValueError("too few images or judged pairs for resamples with an R2.")
+        raise ValueError("too few images or judged pairs: resamples have no R2.")
     difference, differences = minus_last(observed), minus_last(usable)
     left_out = minus_last(given.weighted_r2(1 - np.eye(n)))
     full = np.where(usable[:, -1:] > _ROUNDING, usable[:, -1:], np.nan)
@@ -225,7 +225,7 @@ def random_order_null(
 ) -> RandomOrderNull:
     """Does the order predict better than chance? R2 among random orders, at each size.
 
-    Nothing is said about other images: the population is that of orders. Arguments and
+    It says nothing about other images: the population is that of orders. Arguments and
     errors as `bootstrap_curve`, ``engine`` as `helpers.rsa.insertion_curve`.
 
     Returns
@@ -233,7 +233,7 @@ def random_order_null(
     RandomOrderNull. ``curve`` has r2 in the given order; low and high, between which
     95 % of random orders lie; percentile of random orders below (0..100, ties half);
     two-sided p, twice the share of orders on the rarer side, the given one included;
-    n_undefined random orders without R2 (left out). Ties agree to 1e-9.
+    n_undefined random orders without R2 (left out). R2 within 1e-9 is a tie.
     """
     checks.at_least("n_orders", n_orders, 1)
     given = _prepared(embeddings, order, human, sizes, similarity)
@@ -274,7 +274,7 @@ def nested_choice(
     Parameters
     ----------
     embeddings, order, human, sizes, similarity : as `bootstrap_curve`. Sizes at which
-        an image is undefined are no candidates; of equal ones the smallest is chosen.
+        an image is undefined are not candidates; of equals, the smallest is chosen.
     n_folds, n_repeats : at least 2 folds of at least 4 images; at least 1 repeat.
 
     Returns
@@ -285,7 +285,7 @@ def nested_choice(
 
     Raises
     ------
-    ValueError : as `bootstrap_curve`; n_folds; n_repeats; no candidate size is defined.
+    ValueError : as `bootstrap_curve`; bad n_folds or n_repeats; no candidate size.
     """
     checks.at_least("n_repeats", n_repeats, 1)
     given = _prepared(embeddings, order, human, sizes, similarity)
@@ -309,8 +309,8 @@ def _choose(given: Prepared, held_out: np.ndarray) -> pd.DataFrame:
     best = candidates.max(axis=1, keepdims=True)
     if np.isneginf(best).any() or np.isnan(given.similarities[-1]).any():
         raise ValueError(
-            "sizes must hold a size with a defined R2 on the training images, and the "
-            "full embedding must have one."
+            "sizes must include one with a defined R2 on the training images, and R2 "
+            "of the full embedding must be defined."
         )
     column = (candidates >= best - _ROUNDING).argmax(axis=1)
     split = np.arange(len(held_out))

@@ -1,7 +1,7 @@
-"""What a page needs of its surroundings: checked parameters, numbers for the prose,
+"""What a page needs from its surroundings: checked parameters, numbers for the prose,
 findings for other pages, values behind a figure, and the provenance footer.
 
-Whatever a page hands on travels in its own outputs, as invisible records that nbval
+Whatever a page passes on is kept in its own outputs, as invisible records that nbval
 compares and the book's builder reads (the format is that of ``myst_nb.glue``).
 """
 
@@ -30,7 +30,7 @@ _PREFIX = "application/papermill.record/"
 
 # ---------------------------------------------------------------------- parameters
 def check_parameters(namespace: Mapping[str, Any], **rules) -> None:
-    """Raise unless ``namespace`` holds exactly the parameters of ``rules``, as ruled.
+    """Raise unless ``namespace`` holds exactly the parameters of ``rules``, in range.
 
     papermill only warns about a parameter it does not know, and checks no type. So the
     cell tagged ``parameters`` is followed by this call with ``globals()``; papermill
@@ -39,7 +39,7 @@ def check_parameters(namespace: Mapping[str, Any], **rules) -> None:
     Parameters
     ----------
     rules : per parameter ``bool``; ``(low, high)``, both included, for a whole number
-        if both are int, else for any number; a list of the possible texts; or a
+        if both are int, else for any number; a list of allowed texts; or a
         compiled regular expression.
 
     Raises
@@ -83,13 +83,13 @@ def _expected(rule, value: Any) -> str:
     return "" if valid else f"{kind} from {low} to {high}"
 
 
-# ------------------------------------------------------- what a page hands on
+# ------------------------------------------------------- what a page passes on
 def glue(values: Mapping | pd.Series | pd.DataFrame | None = None, **more) -> None:
     """Make numbers available to the prose as ``{glue:text}`key:format```.
 
     A Series gives its index as keys; a DataFrame gives "<row>_<column>". Levels of an
-    index are joined by "_", and every character but letters, digits and "_" becomes
-    "_". Floats are rounded to 6 significant digits.
+    index are joined by "_", and every character other than letters, digits and "_"
+    becomes "_". Floats are rounded to 6 significant digits.
     """
     if isinstance(values, pd.DataFrame):
         values = values.stack()
@@ -173,8 +173,8 @@ def _record(name: str, content: Mapping[str, str]) -> None:
 def footer(files: tuple[str, ...] = (), **about: str) -> None:
     """Display where this page's numbers come from.
 
-    ``files`` are beginnings of names of shipped data files, shown with their hash; what
-    else is to be said comes in ``about``. Versions, code, machine and time are added.
+    ``files`` are prefixes of names of shipped data files, shown with their hash;
+    ``about`` adds further facts. Versions, code, machine and time are always given.
     """
     from IPython.display import Markdown, display
 

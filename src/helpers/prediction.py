@@ -177,7 +177,7 @@ def _of_rules(
 
 # ------------------------------------------------------- tables of several predictions
 def gather(predictions: Mapping[str, Prediction], frame: str) -> pd.DataFrame:
-    """A frame of each prediction, such as "curve", below one another: column "set"."""
+    """One frame of every prediction, such as "curve", stacked, with a column "set"."""
     parts = {p.name: getattr(p, frame) for p in predictions.values()}
     return pd.concat(parts, names=["set"]).reset_index()
 
@@ -269,7 +269,7 @@ def nested_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
 
 # ---------------------------------------------------------------------------- records
 def load(arrays: Mapping[str, np.ndarray]) -> dict[str, Prediction]:
-    """Predictions from the arrays of a file of `pipeline.human`; their names say so."""
+    """Predictions from the arrays of a file of `pipeline.human`, named as recorded."""
     sets: dict[str, dict] = {}
     for path, value in arrays.items():
         key, name, *column = path.split("/")

@@ -1,7 +1,7 @@
-"""The negative query: rank images so that those *not* of a category come first.
+"""The negative query: rank images so that those *not* in a category come first.
 
 The category's ghost features are one way to score images for it; obvious alternatives
-are scored too, and all rankings are measured alike.
+are scored too, and all rankings are measured in the same way.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def query_scores(
     if category.shape[1] != corpus.shape[1]:
         n_features, got = category.shape[1], corpus.shape[1]
         raise ValueError(
-            f"corpus must have the category's {n_features} features: {got}."
+            f"corpus must have the category's {n_features} features; got {got}."
         )
     poz = sparsity.percentage_of_zeros(category)
     often = sparsity.poz_order(poz)[: max(2, len(poz) // 5)]
@@ -107,13 +107,13 @@ def negative_query(
     ----------
     scores : by name of the ranking, (n_images,) as `query_scores` gives; ranked from
         high to low, NaN last, ties together. The gain is that of the first ranking.
-    wanted : (n_images,) bool, the images that are *not* of the category.
+    wanted : (n_images,) bool, the images that are *not* in the category.
     rng : draws the resamples of the images, the same ones for all rankings. Resamples
         with only one kind of image are left out.
 
     Raises
     ------
-    ValueError : no scores or scores of another shape, wanted not bool or all the same.
+    ValueError : no scores, scores of another shape, wanted not bool or all the same.
     """
     wanted = np.asarray(wanted)
     _check_query(scores, wanted)
@@ -160,7 +160,7 @@ def roc_area(scores: np.ndarray, wanted: np.ndarray) -> float:
     """Area under the ROC curve: chance that a wanted image scores above another one.
 
     Ties count half, and NaN as lowest. NaN where ``wanted`` (n_images,) bool is all the
-    same, or every score is NaN. Raises ValueError for another ``wanted``.
+    same, or every score is NaN. Raises ValueError for a bad ``wanted``.
     """
     scores, wanted = np.asarray(scores, dtype=np.float64), np.asarray(wanted)
     if wanted.dtype != bool or wanted.shape != scores.shape:
@@ -228,8 +228,8 @@ def in_words(table: pd.DataFrame, form: str) -> pd.Series:
 class ClassGhosts:
     """Ghosts of each class, from half of its images; NaN where it has none."""
 
-    # by (model, class): count; expected, of as many random images; dead, features that
-    # are zero for all images; ROC area of "not this class" by each of `RANKINGS`
+    # by (model, class): count; expected, for as many random images; dead, features
+    # that are zero for all images; ROC area of "not this class" by each of `RANKINGS`
     table: pd.DataFrame
     # activation on the ghosts of a class (row) by other images of a class (column), as
     # a share of all their activity, mean over models

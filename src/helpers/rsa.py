@@ -5,10 +5,10 @@ Similarity matrices after Kriegeskorte, Mur & Bandettini (2008, Front. Syst. Neu
 matrix with a reference by R2, the squared Pearson correlation of the upper triangles.
 
 Why it is fast. Pearson's r is the cosine between centred rows. Centring changes with
-every inserted feature, but the centred cross-products need not be formed anew: with
+every inserted feature, but the centred cross-products need not be recomputed: with
 ``m_k`` the mean of an image's first k features, they grow by the product of ``sqrt(k /
 (k + 1)) * (x_(k+1) - m_k)`` of the two images (Welford 1962, Technometrics 4, 419-420).
-So Pearson and cosine are the same running sum of outer products, never cancelling.
+So Pearson and cosine are the same running sum of outer products, free of cancellation.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from scipy.stats import rankdata
 from helpers import checks
 
 SIMILARITIES = ("pearson", "pearson_squared", "spearman", "cosine", "euclidean")
-_COMPILED = ("pearson", "cosine")  # what the compiled kernel knows
-_WORTHWHILE = 2_000_000  # pairs times sizes from which on "auto" loads the kernel
+_COMPILED = ("pearson", "cosine")  # what the compiled kernel supports
+_WORTHWHILE = 2_000_000  # from this many pairs times sizes on, "auto" uses the kernel
 _BLOCK = 2**17  # entries of a matrix worked on at a time: 1 MB stays in a core's cache
 _EPS, _TINY = np.finfo(np.float64).eps, np.finfo(np.float64).tiny
 _thread = threading.local()
@@ -40,7 +40,7 @@ _IS_WORKER = (_thread, "is_worker", True)
 
 @dataclass(frozen=True)
 class InsertionCurve:
-    """R2 of partial with reference similarity matrix as features are inserted."""
+    """R2 between partial and reference similarity matrices, by number of features."""
 
     sizes: np.ndarray  # (n_sizes,) numbers of inserted features
     r2: np.ndarray  # (n_sizes,) in [0, 1], or NaN where undefined
@@ -56,7 +56,7 @@ def upper_triangle(matrix: np.ndarray) -> np.ndarray:
 
 
 def similarity_matrix(embeddings: np.ndarray, method: str = "pearson") -> np.ndarray:
-    """Similarity of every two images.
+    """Similarity of every pair of images.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def similarity_matrix(embeddings: np.ndarray, method: str = "pearson") -> np.nda
 
     Returns
     -------
-    (n_images, n_images) float64, symmetric. Row and column of an image whose similarity
-    is undefined (constant for correlations, all zero for cosine) are NaN.
+    (n_images, n_images) float64, symmetric. The row and column of an image without
+    defined similarity (constant for correlations, all zero for cosine) are NaN.
     """
     x = checks.embeddings(embeddings)
     checks.choice("method", method, SIMILARITIES)
@@ -97,9 +97,9 @@ def partial_similarities(
 
 
 def undefined_items(x: np.ndarray, sizes: np.ndarray, similarity: str) -> np.ndarray:
-    """Undefined images with the first k columns of ``x``, (n_images, n_sizes) bool.
+    """Images undefined by the first k columns of ``x``, (n_images, n_sizes) bool.
 
-    ``x`` (n_images, n_features) and ``sizes`` k (n_sizes,) were checked before.
+    ``x`` (n_images, n_features) and ``sizes`` k (n_sizes,) have been checked already.
     """
     if similarity == "euclidean":
         return np.zeros((len(x), len(sizes)), bool)
@@ -116,12 +116,12 @@ def insertion_curve(
     undefined: str = "nan",
     engine: str = "auto",
 ) -> InsertionCurve:
-    """R2 of the partial similarity matrix with ``reference`` as features are inserted.
+    """R2 of the partial similarity matrix and ``reference`` as features are inserted.
 
     Parameters
     ----------
     embeddings : (n_images, n_features), finite, at least 3 images.
-    order : (n_features,) features, first inserted first (`helpers.sparsity.poz_order`).
+    order : (n_features,) features in order of insertion (`helpers.sparsity.poz_order`).
     reference : (n_images, n_images) or its upper triangle (n_pairs,), finite.
     sizes : increasing numbers of inserted features in 1..n_features; default all.
     similarity : as ``method`` of `similarity_matrix`.
@@ -132,8 +132,8 @@ def insertion_curve(
 
     Returns
     -------
-    InsertionCurve, equal to recomputing each partial matrix to 1e-10. R2 is NaN also
-    where a side is constant over pairs. ValueError for bad input; numba for "compiled".
+    InsertionCurve, within 1e-10 of recomputing each partial matrix. R2 is also NaN
+    where either side is constant over pairs. Raises ValueError for bad input.
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity, undefined)
     pairs = checks.reference(reference, len(x))
@@ -150,12 +150,12 @@ def streamed_curve(
     engine: str = "auto",
     reference_similarity: str = "pearson",
 ) -> InsertionCurve:
-    """`insertion_curve` of so many images that no matrix of all pairs fits in memory.
+    """`insertion_curve` for so many images that no matrix of all pairs fits in memory.
 
     The reference is the similarity matrix of ``reference_embeddings`` (n_images,
     n_reference_features), by ``reference_similarity`` "pearson" or "cosine": exact, but
-    computed a block at a time and discarded, in memory that grows with n_images. Else
-    as `insertion_curve`; ValueError also for an undefined image.
+    computed a block at a time and discarded, in memory that grows with n_images.
+    Otherwise like `insertion_curve`; an undefined image also raises ValueError.
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity, undefined)
     checks.choice("reference_similarity", reference_similarity, _COMPILED)
@@ -164,8 +164,8 @@ def streamed_curve(
     n_defined = len(rows) - np.isnan(rows[:, 0]).sum()
     if not len(rows) == n_defined == len(x):
         raise ValueError(
-            f"reference_embeddings must give the {len(x)} images a similarity each; "
-            f"got {len(rows)} images, {n_defined} of which have one."
+            f"reference_embeddings must define a similarity for each of the {len(x)} "
+            f"images; got {len(rows)} images, {n_defined} of which have one."
         )
     return _curve(x, order, rows, sizes, similarity, undefined, engine)
 
@@ -175,8 +175,8 @@ def order_curves(
 ) -> np.ndarray:
     """R2 of `insertion_curve` for each of many ``orders``: (n_orders, n_sizes).
 
-    For input that was checked before, with ``reference`` (n_pairs,). Pairs where it is
-    NaN are dropped, in plain numpy. R2 is NaN where an image is undefined.
+    For input already checked, with ``reference`` (n_pairs,). Pairs where it is NaN are
+    dropped, in plain numpy. R2 is NaN where an image is undefined.
     """
 
     def r2(order):
@@ -187,10 +187,10 @@ def order_curves(
 
 
 def map_in_threads(function: Callable, items: Iterable) -> list:
-    """``function`` of every item, in order, in as many threads as there are cores.
+    """``function`` of every item, in order, on as many threads as there are cores.
 
     HELPERS_THREADS (1 or more, else ValueError) sets another number. Serial in the
-    browser and within such a thread. Results must not depend on the number.
+    browser and inside such a thread. Results must not depend on the number.
     """
     items = list(items)
     n_threads = int(os.environ.get("HELPERS_THREADS") or os.cpu_count() or 1)
@@ -203,7 +203,7 @@ def map_in_threads(function: Callable, items: Iterable) -> list:
 
 @functools.cache
 def _pool(n_threads: int, process: int) -> ThreadPoolExecutor:
-    """Threads that stay: starting them takes as long as a curve. A fork has none."""
+    """Reused threads of a process: starting new ones takes as long as a curve."""
     return ThreadPoolExecutor(n_threads, initializer=setattr, initargs=_IS_WORKER)
 
 
@@ -239,7 +239,7 @@ def _curve(x, order, reference, sizes, similarity, undefined, engine, n_curves=1
 
 
 def _is_compiled(engine: str, similarity: str, work: int) -> bool:
-    """Does the kernel do the ``work``, pairs times sizes?"""
+    """Should the kernel do the ``work`` (pairs times sizes)?"""
     checks.choice("engine", engine, ("auto", "numpy", "compiled"))
     if engine == "compiled":
         checks.choice("similarity with engine 'compiled'", similarity, _COMPILED)
@@ -249,13 +249,13 @@ def _is_compiled(engine: str, similarity: str, work: int) -> bool:
 
 
 def _in_range(values: np.ndarray) -> np.ndarray:
-    """``values`` in a unit in which their squares can be represented; R2 has none."""
+    """``values`` scaled so that their squares do not overflow or vanish."""
     largest = max(np.nanmax(values), -np.nanmin(values))
     return values if 1e-100 < largest < 1e100 or largest == 0 else values / largest
 
 
 def _unit_rows(x: np.ndarray, centre: bool) -> np.ndarray:
-    """Rows scaled to length 1, after centring if asked; NaN without a direction."""
+    """Rows scaled to length 1, centred first if asked; NaN for a flat or zero row."""
     flat = x.max(axis=1) == x.min(axis=1) if centre else ~x.any(axis=1)
     x = x / np.where(flat, 1, np.abs(x).max(axis=1))[:, None]  # squares stay in range
     if centre:
@@ -265,7 +265,7 @@ def _unit_rows(x: np.ndarray, centre: bool) -> np.ndarray:
 
 
 def _partial_blocks(x, sizes, similarity, rows: slice) -> Iterator[np.ndarray]:
-    """Per size, similarities (n_rows, n) of ``rows`` with all from there on; reused."""
+    """Per size, similarities of ``rows`` with these and later rows, in one buffer."""
     n_rows, x = rows.stop - rows.start, x[rows.start :, : sizes[-1]]
     starts = np.append(0, sizes[:-1]).astype(np.intp)  # 32 bits in a browser
     if similarity == "spearman":
@@ -333,8 +333,8 @@ def _moments(x, sizes, similarity, reference, mean) -> tuple[np.ndarray, np.ndar
 def _r_squared(parts: np.ndarray, mean: float, similarity: str) -> np.ndarray:
     """Squared correlation (n_sizes,) from moments (n_parts, 6, n_sizes) of the parts.
 
-    The reference came without its ``mean``. NaN where a side varies no more than by
-    rounding, for a correlation that of sums of products of rows of length 1.
+    The ``mean`` was subtracted from the reference. NaN where either side varies only by
+    rounding error, which for correlations is that of products of unit-length rows.
     """
     n, x, y, xx, yy, xy = np.moveaxis(parts, 1, 0)
     total = n.sum(axis=0)

@@ -1,9 +1,9 @@
-"""Tests of differences between predictions, corrections for many of them, and how
-reliable the judgments are that are predicted.
+"""Tests of differences between predictions, corrections for multiple tests, and the
+reliability of the judgments that are predicted.
 
-`helpers.inference` takes images as the sample. `steiger_p` takes pairs of images as
-independent, and is here for contrast. Judgments of several people are rows,
-(n_subjects, n_pairs); pairs that anybody left out (NaN) are dropped.
+`helpers.inference` takes images as the sample. `steiger_p` treats pairs of images as
+independent and is here for contrast. Judgments of several people are rows,
+(n_subjects, n_pairs); pairs that anyone left out (NaN) are dropped.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ def corrected_t(differences: np.ndarray, test_to_train: float) -> np.ndarray:
     """Mean of differences (n_splits,), its interval's ends, and two-sided p: (4,).
 
     Corrected resampled t, for splits that share images (Nadeau & Bengio 2003, Mach.
-    Learn. 52, 239-281): the variance counts 1 / n_splits + ``test_to_train`` times,
-    held-out images divided by training images. p is NaN where nothing varies.
+    Learn. 52, 239-281): the variance is multiplied by 1 / n_splits + ``test_to_train``,
+    the ratio of held-out to training images. p is NaN where nothing varies.
     """
     n = len(differences)
     if n < 2:
@@ -189,8 +189,8 @@ def steiger_p(xy: np.ndarray, xz: np.ndarray, yz: np.ndarray, n: int) -> np.ndar
     Steiger (1980), Psych. Bull. 87, eq. 14. NaN where y and z are the same.
 
     With x the human judgments, y and z two embeddings and ``n`` the number of *pairs*,
-    pairs are taken as independent, which they are not: far too many false positives
-    (`pipeline.simulation`).
+    pairs are treated as independent, which they are not: this gives far too many false
+    positives (`pipeline.simulation`).
     """
     m = ((xy + xz) / 2) ** 2
     covariance = yz * (1 - 2 * m) - m * (1 - 2 * m - yz**2) / 2

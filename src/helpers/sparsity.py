@@ -37,7 +37,7 @@ def poz_order(
     """Feature indices (n_features,) from lowest to highest PoZ, or the other way round.
 
     ``poz`` is (n_features,) in [0, 1], else ValueError. ``rng`` breaks ties at random;
-    without it they are in the order of their index, in both directions.
+    without it they keep the order of their indices, in both directions.
     """
     poz = np.asarray(poz, dtype=np.float64)
     if poz.ndim != 1 or not ((poz >= 0) & (poz <= 1)).all():
@@ -53,17 +53,17 @@ def poz_order(
 def ghost_features(embeddings: np.ndarray) -> np.ndarray:
     """Indices, ascending, of the features that are zero for every image.
 
-    ``embeddings`` (n_images, n_features) and errors as `percentage_of_zeros`.
+    ``embeddings`` (n_images, n_features) and errors as for `percentage_of_zeros`.
     """
     return np.flatnonzero(percentage_of_zeros(embeddings) == 1)
 
 
 def rules(poz: np.ndarray) -> dict[str, int]:
-    """How many features, from low to high PoZ, rules keep that see no human data.
+    """How many of the lowest-PoZ features each rule keeps; no rule uses human data.
 
     Drop ghosts (PoZ 1); drop PoZ > 90 %; keep the 20 % with the lowest PoZ, rounded up.
-    The first two keep or drop a tie whole and may keep none; the third may cut one.
-    ``poz`` and errors as `poz_order`.
+    The first two never split a tie and may keep no feature; the third may split one.
+    ``poz`` and errors as for `poz_order`.
     """
     n_features = len(poz_order(poz))
     return {

@@ -1,7 +1,7 @@
-"""Compiled insertion curves (numba, the extra ``fast``): `helpers.rsa`, in the cache.
+"""Compiled insertion curves (numba, the extra ``fast``) that work within the cache.
 
-`helpers.rsa` holds the same method in plain numpy and asks for `moments` where that
-pays. Pairs of images are cut into tiles, whose running products stay in a core's
+`helpers.rsa` has the same method in plain numpy and calls `moments` where that pays
+off. Pairs of images are cut into tiles, whose running products stay in a core's
 first-level cache while all sizes pass over them, so main memory is read once, whatever
 the number of sizes. For one pair at one size there remain four fused multiply-adds and
 three multiplications:
@@ -10,13 +10,13 @@ three multiplications:
 
 with ``d`` the increments of `helpers.rsa`, ``w`` the inverse lengths of the partial
 rows, ``y`` the reference about its mean in the tile. The centre is the tile's mean
-similarity at the size before, so the sums do not cancel; where it is far off, they are
-taken again. Tiles are combined in a fixed order: the number of threads changes no bit.
+similarity at the previous size, so the sums do not cancel; where it is far off, they
+are recomputed. Tiles are combined in a fixed order, whatever the number of threads.
 
-All that belongs to a tile lies in one array: first its products g, from Y its part of
-the reference, from MASK 1 for pairs of defined images i < j, else 0. One array, and
-``max(..., 0)`` for places, tell the compiler that the parts do not overlap and that no
-place counts from the end; else it tests both at every size.
+Everything that belongs to a tile lies in one array: first its products g, from Y on its
+part of the reference, from MASK on 1 for pairs of defined images i < j, else 0. One
+array, and ``max(..., 0)`` around indices, tell the compiler that the parts do not
+overlap and that no index is negative; otherwise it would test both at every size.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LANES = 8  # images in a cache line
 SIZE = ROWS * COLUMNS
 Y, MASK = SIZE, 2 * SIZE
 TINY = np.finfo(np.float64).tiny
-_BANDS = 32  # at most, each the work of one thread at a time
-_MANY = 2000  # images from which on columns are too far away to be fetched per tile
+_BANDS = 32  # at most; one thread works on a band at a time
+_MANY = 2000  # with more images, columns are too far apart to be fetched per tile
 _FAST = {"contract", "reassoc", "nsz"}  # NaN and infinity keep their rules
 
 
@@ -54,7 +54,7 @@ def moments(
     centred : Pearson correlation, else cosine.
     reference : (n_pairs,) upper triangle; or rows of length 1, (n_images,
         n_reference_features), whose products it is.
-    reference_mean : taken off the reference.
+    reference_mean : subtracted from the reference.
     run : maps a function over items, in order; perhaps in threads.
 
     Returns
@@ -139,7 +139,7 @@ def _grow(tile, start, d, first, last, i0, j0, width):
         for r in range(ROWS):
             a, i = start + r * COLUMNS, i0 + r
             d0, d1, d2, d3 = d[k0, i], d[k1, i], d[k2, i], d[k3, i]
-            for j in range(width // LANES * LANES):  # tells: there is no remainder
+            for j in range(width // LANES * LANES):  # says: no remainder
                 c = j0 + j
                 g = d0 * d[k0, c] + d1 * d[k1, c]
                 tile[a + j] += g + (d2 * d[k2, c] + d3 * d[k3, c])
@@ -147,7 +147,7 @@ def _grow(tile, start, d, first, last, i0, j0, width):
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
 def _grow_and_sum(tile, d, inverse, k, position, i0, j0, width, centre, partly):
-    """Add feature ``k``; sums of t, t t and t y, ``partly`` of all pairs of the tile.
+    """Add feature ``k``; sums of t, t t and t y, ``partly``: over the masked pairs.
 
     Two rows advance together: each column is loaded once for both.
     """
@@ -184,7 +184,7 @@ def _fill(tile, i0, j0, width, n, flat, columns, reference_mean):
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
 def _mask(tile, defined_from, size, i0, j0, width):
-    """Mark the pairs defined at ``size`` and take their mean off the reference.
+    """Mark the pairs defined at ``size``; subtract the reference's mean over them.
 
     Returns their number, that mean, the sum of squares about it, and the size at which
     another image is defined.
@@ -238,7 +238,7 @@ def _tile(tile, d, inverse, sizes, defined_from, i0, j0, width, out):
         s, q, c = _grow_and_sum(
             tile, d, inverse, last, p, i0, j0, width, x_mean, partly
         )
-        if n > 0 and s * s > 0.8 * n * q:  # q is mostly distance of the centre: again
+        if n > 0 and s * s > 0.8 * n * q:  # the centre is far off: recompute
             x_mean += s / n
             s, q, c = _grow_and_sum(
                 tile, d, inverse, len(d) - 1, p, i0, j0, width, x_mean, partly

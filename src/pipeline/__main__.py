@@ -1,4 +1,4 @@
-"""Everything that makes what lies in ``data/``: ``python -m pipeline COMMAND --help``.
+"""The commands that make what is in ``data/``: ``python -m pipeline COMMAND --help``.
 
 Each command is a function of the pipeline that writes files and enters them into the
 manifest, together with the command.

@@ -1,10 +1,10 @@
 """Work on several cores or machines, through Dask.
 
 A *unit* is a named function and its arguments, so its result depends neither on the
-number of workers nor on their order. A finished unit lies in the *store* under the hash
-of function, code, data and arguments; a run first looks there, so nothing that was
-finished before a worker, the scheduler or this process gave up is computed again. Where
-the workers are is one argument, ``scheduler``.
+number of workers nor on their order. A finished unit is kept in the *store* under a
+hash of function, code, data and arguments. A run looks there first, so whatever was
+finished before a worker, the scheduler or this process died is not computed again. One
+argument, ``scheduler``, says where the workers are.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Unit:
         """
         if self.key != key:
             raise RuntimeError(
-                "a worker has other code, libraries or data; install the same there"
+                "a worker has different code, libraries or data; install the same there"
             )
         with threadpool_limits(1):
             result = self.function(**self.arguments)
@@ -100,14 +100,14 @@ class Store:
         return manifest.read_cached(self.path(key))
 
     def write(self, key: str, result: Result) -> None:
-        """Put a result in place in one step; OSError for no space or permission."""
+        """Put a result in place in one step; OSError without space or permission."""
         manifest.write_cached(self.path(key), result)
 
 
 # ------------------------------------------------------------------------- running
 @dataclass(frozen=True)
 class Run:
-    """What a run gave."""
+    """The outcome of a run."""
 
     results: list[Result]  # in the order of the units
     computed: int  # units computed now
@@ -122,10 +122,10 @@ def run(
 ) -> Run:
     """Results of all units: from the store, or computed and stored as they come in.
 
-    A unit that occurs twice is computed once. ``client`` of `connect`; None computes
-    here, one unit after the other. ``watch`` is called after each unit, with the client
-    and the number of units computed so far. Raises Unfinished where a unit failed, its
-    result could not be written, or workers died of it.
+    A unit that occurs twice is computed once. ``client`` is that of `connect`; None
+    computes here, one unit after another. ``watch`` is called after each unit,
+    with the client and the number of units computed so far. Raises Unfinished where a
+    unit failed, its result could not be written, or it killed its workers.
     """
     keys = [unit.key for unit in work]
     stored = {key: store.read(key) for key in dict.fromkeys(keys)}
@@ -165,7 +165,7 @@ def _on_workers(client, missing: Mapping[str, Unit]) -> Iterator[tuple[str, Resu
         completed = as_completed(list(futures), loop=client.loop, with_results=True)
         for future, result in completed:
             key = futures.pop(future)
-            future.release()  # or it would be computed again when its worker dies
+            future.release()  # otherwise it is computed again when its worker dies
             yield key, result
     finally:
         client.cancel(list(futures))
@@ -210,7 +210,7 @@ def connect(
 
 
 def started(scheduler: str, dashboard: bool, options: Mapping[str, Any]):
-    """The cluster of `connect`; where no worker comes, a run ends after two minutes."""
+    """The cluster of `connect`; without workers, a run fails after two minutes."""
     import dask
     from distributed import LocalCluster
 
@@ -250,7 +250,7 @@ def queue_cluster(scheduler: str, **options: Any):
 class Crash:
     """Kills a worker of a local cluster after ``after`` units: a `watch` for `run`.
 
-    If any worker is computing a unit, it is one of these. Raises ValueError where the
+    It prefers a worker that is computing a unit. Raises ValueError where the
     workers may be on another machine.
     """
 

@@ -1,4 +1,4 @@
-"""The whole of MNIST and CIFAR-10: downloaded once, cached, and always checked.
+"""The full MNIST and CIFAR-10: downloaded once, cached, and always checked.
 
 Whichever mirror they come from, the decoded arrays must have the hashes given here.
 The environment variable ``HELPERS_DATA`` names another folder for the cache.

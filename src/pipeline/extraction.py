@@ -35,7 +35,7 @@ PIXEL_MODES = "1 L LA P PA RGB RGBA CMYK YCbCr LAB HSV"
 """Pillow's modes of 8 bits a channel."""
 TRANSFORMED = {"transform_input": True, "init_weights": False}
 OPTIONS = {"googlenet": TRANSFORMED, "inception_v3": TRANSFORMED}
-"""Of models whose published weights expect other inputs than the default."""
+"""For models whose published weights do not expect the default inputs."""
 
 models = torchvision.models
 Picture = str | Path | Image.Image | np.ndarray
@@ -68,7 +68,7 @@ def load_model(
     ``weights``: "DEFAULT" or another name of torchvision's pretrained weights
     (downloaded once); a .pth or .safetensors file with the model's state; or None for
     random weights, which depend on ``seed`` alone. Raises ValueError for an unknown
-    name (similar ones are given) or weights that do not fit, and
+    name (with similar ones) or weights that do not fit, and
     `pipeline.datasets.DataUnavailable` where the weights cannot be downloaded.
     """
     _require_known("name", name, models.list_models(module=models))
@@ -166,7 +166,7 @@ def _require_known(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         similar = difflib.get_close_matches(str(value), known, n=6, cutoff=0.4)
         names = ", ".join(similar or known)
-        raise ValueError(f"{name} {value!r} does not exist; there are {names}.")
+        raise ValueError(f"{name} {value!r} does not exist; choose one of {names}.")
 
 
 # ------------------------------------------------------------------------- images

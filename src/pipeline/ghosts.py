@@ -1,4 +1,4 @@
-"""What page 04 needs of networks that it does not run and of images that cannot be
+"""What page 04 needs from networks that it does not run and from images that cannot be
 redistributed.
 
 ``ghosts-cifar10 LPIPS_WEIGHTS``: the shipped CIFAR-10 test images in VGG-16 (pool5),
@@ -34,9 +34,9 @@ N_SPLITS, N_RANDOM, N_RESAMPLES, N_DRAWS = 50, 1000, 2000, 100
 CROPPED = extraction.Preprocessing(
     None, 224, mean=extraction.VGG_TEAM.mean, sd=extraction.VGG_TEAM.sd
 )
-"""For images that were scaled before: crop only."""
+"""For images that have been scaled already: only crop."""
 CATEGORIES = {"fruits": "07705931", "vegetables": "07707451", "animals": "00015388"}
-"""The WordNet synset that each set's query is to keep out (fruits: edible fruit)."""
+"""The WordNet synset that each set's query should exclude (fruits: edible fruit)."""
 GROUPS = {
     "dogs": "02084071",
     "cats, wild and tame": "02120997",

@@ -1,4 +1,4 @@
-"""Human similarity judgments from files, as of Peterson, Abbott & Griffiths (2018).
+"""Read human similarity judgments, those of Peterson, Abbott & Griffiths (2018).
 
 Their six sets (Cognitive Science 42, 2648-2669; 120 images each) are not shipped.
 `load_peterson` reads any of them from a folder::
@@ -44,10 +44,10 @@ from pipeline.pickles import read_pickle
 
 SETS = ("animals", "automobiles", "fruits", "furniture", "various", "vegetables")
 SCALES = {"turkResults_CogSci2016.mat": 10.0}
-"""Published matrix files whose judgments do not lie in 0..1: the highest value."""
+"""Highest judgment in published matrix files that do not use a scale of 0..1."""
 HALVES = ("simMatrixFirstBatch", "simMatrixSecondBatch")
 READERS = {".npz": data.read_arrays, ".mat": loadmat, ".pkl": read_pickle}
-"""Of matrix files; no code in them can run."""
+"""Readers of matrix files; none runs code from the file."""
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp")
 
 

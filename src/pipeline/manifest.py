@@ -1,4 +1,4 @@
-"""What enters ``data/``: packing, atomic writes, entries of the manifest."""
+"""How files enter ``data/``: packing, atomic writes, entries of the manifest."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def describe(file: Path) -> dict[str, dict]:
 def to_sheet(images: np.ndarray) -> np.ndarray:
     """Tile images (n, height, width, channels) row by row into one image.
 
-    The last row is filled up with the color of the first pixel; inverse:
+    The last row is filled up with the colour of the first pixel; inverse:
     `helpers.data.from_sheet`.
     """
     n_missing = -len(images) % data.TILES_PER_ROW
@@ -117,8 +117,8 @@ def to_sheet(images: np.ndarray) -> np.ndarray:
 def pack_sparse(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Post-ReLU embeddings (n, n_features) as bits and values in half precision.
 
-    The bits say where ``embeddings.T`` is not zero, the values what it is there;
-    inverse: `helpers.data.unpack_sparse`. Raises ValueError where rounding would make
+    The bits say where ``embeddings.T`` is not zero, the values are its entries there;
+    inverse: `helpers.data.unpack_sparse`. Raises ValueError where rounding would give
     a zero or an infinity.
     """
     nonzero = embeddings.T != 0

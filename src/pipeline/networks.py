@@ -16,7 +16,7 @@ N_FEATURES = 84
 """Number of nodes of LeNet-5's penultimate layer."""
 CHANNELS = {"mnist": 1, "cifar10": 3}
 NORMALISATION = {"mnist": (0.1307, 0.3081), "cifar10": (0.5, 0.5)}
-"""Mean and SD, of pixel values in 0..1, that inputs are normalised with."""
+"""Mean and SD (of pixel values in 0..1) by which inputs are normalised."""
 
 
 def lenet5(dataset: str, seed: int = 0) -> nn.Sequential:

@@ -64,7 +64,7 @@ def make_alexnet(source: Path, folder: Path, command: str) -> None:
     """Every sixth image's activations: where not zero, there in half precision."""
     fc7, names = read_alexnet(source)
     if data.sha256(fc7) != FC7_SHA256:
-        raise ValueError(f"ALEXNET: {source} holds other activations than described.")
+        raise ValueError(f"ALEXNET: {source} holds other activations than expected.")
     index = np.arange(0, len(fc7), EVERY)
     exact = fc7[index]
     bits, values = manifest.pack_sparse(exact)

@@ -1,6 +1,6 @@
 """The sweep of page 06: a unit is a network, a layer and a data set.
 
-Another question is another function like `point`, for `pipeline.cluster.units`.
+For another question, pass another function like `point` to `pipeline.cluster.units`.
 """
 
 from __future__ import annotations

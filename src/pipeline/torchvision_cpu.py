@@ -1,4 +1,4 @@
-"""torchvision, also with the CPU build of torch.
+"""torchvision that also works with the CPU build of torch.
 
 The published torchvision wheel is linked against the CUDA build of torch. With a CPU
 build its compiled operators do not load, and ``import torchvision`` fails on the first
@@ -17,7 +17,7 @@ except RuntimeError as error:
         raise
     for name in [name for name in sys.modules if name.startswith("torchvision")]:
         del sys.modules[name]
-    declared = torch.library.Library("torchvision", "FRAGMENT")  # kept: else undone
+    declared = torch.library.Library("torchvision", "FRAGMENT")  # kept alive
     for name in ("nms", "qnms"):
         declared.define(f"{name}(Tensor boxes, Tensor scores, float overlap) -> Tensor")
     import torchvision

@@ -184,9 +184,9 @@ def train_ensemble(
     n_workers: int = 2,
     device: str = "cpu",
 ) -> list[Path]:
-    """Train the models that ``folder`` does not have yet; every model's file.
+    """Train the models that ``folder`` lacks; returns the files of all models.
 
-    ``source`` is "full" (downloaded if need be) or "shipped" (the small sample). On
+    ``source`` is "full" (downloaded if necessary) or "shipped" (the small sample). On
     "cpu" every model is a process, and models that were finished when a run is stopped
     are kept; on "cuda" the missing models train as one batch.
     """
