@@ -212,17 +212,23 @@ def _line(row: Mapping, links: bool) -> dict[str, str]:
     return {
         "claim": f"{row['claim']}: {verdict}",
         "measure": measure,
-        "the paper says": _shown(row["paper"], row),
-        "their 2022 code": _shown(row.get("authors_2022", ""), row),
+        "the paper says": _said(row),
         "the row asks": _bounds(row),
         "we find (95 % interval)": _result(row),
-        "holds by chance": by_chance,
+        "by chance": by_chance,
         "verdict": row["verdict"],
     }
 
 
 def _shown(value: float | str, row: Mapping) -> str:
     return value if isinstance(value, str) else format(value, row["format"])
+
+
+def _said(row: Mapping) -> str:
+    paper = _shown(row["paper"], row)
+    if "authors_2022" not in row:
+        return paper
+    return f"{paper} (in 2022: {_shown(row['authors_2022'], row)})"
 
 
 def _result(row: Mapping) -> str:
