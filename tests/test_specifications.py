@@ -52,7 +52,7 @@ def test_changes_are_those_of_the_bootstrap_curve(judged, analysed):
         n_resamples=60,
         rng=np.random.default_rng(spec.SEED),
     )
-    same = {"order": "PoZ", "PoZ from": spec.SAME, "comparator": "R2"}
+    same = {"order": "PoZ", "PoZ from": spec.SAME, "comparator": "R²"}
     found = rows(changes, similarity="pearson", nodes="removed", **same)
     found = found[found["pruning"].str.contains("keep [2358]0%")]
     columns = ["difference", "difference_low", "difference_high"]

@@ -41,7 +41,7 @@ ABOUT = {
     "rounding": "to single precision",
 }
 """What the manifest says of the file."""
-CENTRED = "centred cosine"
+CENTRED = "cosine, mean image subtracted"
 INNER = "inner product"
 SIMILARITIES = (
     "pearson",
@@ -56,19 +56,19 @@ CORRELATIONS = SIMILARITIES[:3]
 THRESHOLDS = (0.7, 0.8, 0.9, 0.95, 0.99)
 GHOSTS = "drop ghosts"
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
-ORDERS = ("PoZ", "mean", "SD", "entropy")
+ORDERS = ("PoZ", "mean activation", "standard deviation", "entropy")
 """A share keeps the lowest PoZ or the highest of the others."""
 SAME, OTHER = "same images", "other images"
 N_RANDOM = 5
 """Random orders, whose mean is scored."""
 CKA = "linear CKA"
 RESAMPLED = {
-    "R2": inference.weighted_r2,
-    "Spearman": comparators.weighted_spearman,
+    "R²": inference.weighted_r2,
+    "Spearman's rho": comparators.weighted_spearman,
 }
 """Comparators whose intervals come from the bootstrap."""
 WHOLE = {
-    "Kendall": comparators.matrix_tau_a,
+    "Kendall's tau-a": comparators.matrix_tau_a,
     "whitened cosine": comparators.linear_cka,
 }
 """Comparators whose intervals come from the jackknife."""
@@ -110,7 +110,7 @@ def shares(x: np.ndarray, source: str) -> Kept:
 
 def random_shares(n_features: int, rng: np.random.Generator) -> Kept:
     """Features that each share keeps in each of `N_RANDOM` random orders."""
-    about = {"PoZ from": SAME, "order": "random"}
+    about = {"PoZ from": SAME, "order": "random order"}
     orders = [rng.permutation(n_features) for _ in range(N_RANDOM)]
     return [({"pruning": p} | about, m) for order in orders for p, m in in_order(order)]
 
@@ -219,7 +219,7 @@ def bootstrapped(
     same = choices.groupby([*choices], sort=False)
     for name, compare in RESAMPLED.items():
         scores = compare(pairs, judged.human[i, j], weights, i, j)
-        change = scores[:, :-1] - scores[:, -1:]
+        change = inference.minus_last(scores)
         change = np.stack([change[:, k].mean(axis=1) for k in same.indices.values()])
         frame = choices.drop_duplicates(ignore_index=True)
         frame = frame.assign(comparator=name, all=scores[0, -1], change=change[:, 0])
@@ -239,9 +239,8 @@ def jackknifed(
             return comparators.left_out(compare, matrix, judged.human)
 
         scores = np.stack(rsa.map_in_threads(score, matrices), axis=1)
-        change, low, high = comparators.jackknife_interval(
-            scores[:, :-1] - scores[:, -1:]
-        )
+        changes = inference.minus_last(scores)
+        change, low, high = comparators.jackknife_interval(changes)
         columns = {"all": scores[0, -1], "change": change, "low": low, "high": high}
         frames.append(pd.DataFrame(about).assign(comparator=name, **columns))
     return pd.concat(frames)
