@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from helpers import data, inference, sparsity
+from pipeline import specification_tables as tables
 from pipeline import specifications as spec
 
 
@@ -147,3 +148,44 @@ def test_nothing_kept_is_undefined_and_not_an_error(judged):
     changes, _ = spec.analyse(spec.Judged(x, judged.human), n_resamples=20)
     lost = rows(changes, pruning="drop PoZ > 70%", similarity="pearson")
     assert len(lost) and lost["change"].isna().all()
+
+
+# ------------------------------------------------------------------------------ tables
+CHANGES = pd.DataFrame(
+    {
+        "set": ["a", "a", "a", "b"],
+        "order": ["PoZ", "PoZ", "entropy", "PoZ"],
+        "all": [0.5, 0.5, 0.5, 0.4],
+        "change": [0.1, -0.1, 0.0, np.nan],
+        "low": [0.05, -0.2, -0.1, np.nan],
+        "high": [0.2, -0.05, 0.1, np.nan],
+    }
+)
+
+
+def test_a_change_is_clear_where_its_interval_excludes_zero():
+    found = tables.with_verdicts(CHANGES)
+    expected = ["clear improvement", "clear loss", "neither", "undefined"]
+    assert list(found["verdict"]) == expected
+    np.testing.assert_allclose(found["ratio"], [1.2, 0.8, 1, np.nan])
+
+
+def test_counts_are_of_each_group():
+    changes = tables.with_verdicts(CHANGES)
+    found = tables.counts(changes, "order", "set")
+    assert found.loc[("PoZ", "a")].tolist() == [1, 1, 0, 2]
+    assert found.loc[("PoZ", "b")].tolist() == [0, 0, 1, 1]
+    table = tables.counts_table(changes, "order")
+    assert list(table.columns) == ["a", "b"]
+    assert table.loc["PoZ", "a"] == "+1 −1 of 2" and table.loc["entropy", "b"] == ""
+
+
+def test_the_two_steps_of_pruning_add_up(analysed):
+    changes = analysed[0].assign(set="a")
+    found = tables.bending(changes)
+    assert len(found) == 3 * 2 * 24
+    steps = found["lost activity"] + found["fewer silent nodes"]
+    np.testing.assert_allclose(steps, found["total"], atol=1e-12)
+    ghosts = found[(found["pruning"] == spec.GHOSTS) & (found["PoZ from"] == spec.SAME)]
+    np.testing.assert_allclose(ghosts["lost activity"], 0, atol=1e-12)
+    assert (ghosts["fewer silent nodes"] != 0).any()
