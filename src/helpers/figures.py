@@ -332,16 +332,18 @@ def specification_curve(
     """
     ranked = frame.sort_values("change", ignore_index=True)
     names = [(column, value) for column in choices for value in choices[column]]
+    gaps = [list(choices).index(column) for column, _ in names]
+    places = np.arange(len(names)) + gaps
     for verdict, colour in CHANGES.items():
         rows = ranked[ranked["verdict"] == verdict]
         look = {"color": colour, "linewidth": 0.5, "alpha": 0.3}
         top.vlines(rows.index, rows["low"], rows["high"], **look)
         top.plot(rows.index, rows["change"], ".", color=colour, ms=2, label=verdict)
-        for place, (column, value) in enumerate(names):
+        for place, (column, value) in zip(places, names, strict=True):
             x = rows.index[rows[column] == value]
             grid.plot(x, [place] * len(x), "|", color=colour, ms=3, mew=0.4)
     mark_value(top, 0, "y")
     labels = [NAMES.get(value, value) for _, value in names]
-    grid.set(yticks=range(len(names)), yticklabels=labels, xticks=[])
-    grid.set_ylim(len(names) - 0.5, -0.5)
+    grid.set(yticks=places, yticklabels=labels, xticks=[])
+    grid.set_ylim(places[-1] + 0.5, -0.5)
     grid.tick_params(labelsize="xx-small", length=0)

@@ -92,7 +92,7 @@ def linear_cka(kernel: np.ndarray, other: np.ndarray) -> float:
 
     Of inner products: linear CKA (Kornblith et al. 2019, ICML). Of similarities whose
     diagonal is constant: the whitened cosine of the dissimilarities, diagonal minus
-    similarity (Diedrichsen et al. 2021, arXiv:2007.02789), with the same noise for all
+    similarity (Diedrichsen et al. 2021, NBDT 5(3)), with the same noise for all
     images. NaN where a kernel holds NaN or does not vary.
     """
     a, b = _double_centred(kernel), _double_centred(other)
