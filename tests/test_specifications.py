@@ -142,6 +142,11 @@ def test_a_record_is_read_as_it_was_written(analysed, tmp_path):
         )
 
 
+def test_changes_do_not_depend_on_the_number_of_resamples(judged):
+    few, more = (spec.analyse(judged, n_resamples=n)[0] for n in (5, 20))
+    pd.testing.assert_series_equal(few["change"], more["change"])
+
+
 def test_nothing_kept_is_undefined_and_not_an_error(judged):
     x = np.where(np.arange(12)[:, None] < 3, judged.embeddings, 0)
     x[:, 5] = 1

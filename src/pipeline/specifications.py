@@ -164,12 +164,13 @@ def analyse(
     a row per similarity and comparator: prediction from all features, ``value``, and
     its ``difference`` from that under Pearson, with intervals. Undefined is NaN.
     """
-    rng, x = np.random.default_rng(SEED), np.asarray(judged.embeddings, np.float64)
+    x = np.asarray(judged.embeddings, np.float64)
+    rng = np.random.default_rng(SEED)
     counts = inference.bootstrap_counts(len(x), n_resamples, rng)
     sources = {SAME: x} | ({} if other is None else {OTHER: other})
     kept = [one for name, z in sources.items() for one in thresholds(z, name)]
     kept += [one for name, z in sources.items() for one in shares(z, name)]
-    kept += random_shares(x.shape[1], rng)
+    kept += random_shares(x.shape[1], np.random.default_rng(SEED))
     changes, every = [], {}
     for method in SIMILARITIES:
         every[method] = similarity(x, method)
