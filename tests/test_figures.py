@@ -130,3 +130,26 @@ def test_frames_are_drawn_around_the_chosen_cells(ax):
     figures.frame_cells(ax, chosen)
     frames = [(int(frame.get_y()), int(frame.get_x())) for frame in ax.patches]
     assert frames == [(0, 1), (1, 0)]
+
+
+def test_specification_curve_ranks_changes_above_marks_of_their_choices():
+    frame = pd.DataFrame(
+        {
+            "similarity": ["cosine", "pearson", "cosine"],
+            "change": [0.2, -0.1, 0.0],
+            "low": [0.1, -0.2, -0.1],
+            "high": [0.3, -0.05, 0.1],
+            "verdict": ["clear improvement", "clear loss", "neither"],
+        }
+    )
+    top, grid = figures.panels(1, 2)[:, 0]
+    choices = {"similarity": ["pearson", "cosine"]}
+    figures.specification_curve(top, grid, frame, choices)
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in top.lines}
+    assert drawn["clear loss"] == [[0, -0.1]]
+    assert drawn["neither"] == [[1, 0]] and drawn["clear improvement"] == [[2, 0.2]]
+    marks = np.concatenate([line.get_xydata() for line in grid.lines])
+    assert sorted(marks.tolist()) == [[0, 0], [1, 1], [2, 1]]
+    named = [label.get_text() for label in grid.get_yticklabels()]
+    assert named == ["Pearson", "cosine"]
+    plt.close("all")

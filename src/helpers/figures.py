@@ -315,3 +315,35 @@ def claim_rows(ax: Axes, rows: pd.DataFrame, limits: tuple[float, float]) -> Axe
     ax.set(yticks=y, yticklabels=rows["claim"] + "  " + rows["short"])
     ax.set(xlim=limits, ylim=(len(rows) - 0.4, -0.6))
     return ax
+
+
+# ------------------------------------------------------------------ page 07
+CHANGES = {"clear loss": PALETTE[3], "neither": "0.6", "clear improvement": PALETTE[0]}
+"""Colours of a change whose interval lies below, around or above zero."""
+
+
+def specification_curve(
+    top: Axes, grid: Axes, frame: pd.DataFrame, choices: Mapping[str, Sequence[str]]
+) -> None:
+    """Changes in ascending order, with low and high; below, marks of their choices.
+
+    ``frame`` has the columns "change", "low", "high", "verdict" (of `CHANGES`) and the
+    keys of ``choices``, whose values are the rows of the grid.
+    """
+    ranked = frame.sort_values("change", ignore_index=True)
+    names = [(column, value) for column in choices for value in choices[column]]
+    gaps = [list(choices).index(column) for column, _ in names]
+    places = np.arange(len(names)) + gaps
+    for verdict, colour in CHANGES.items():
+        rows = ranked[ranked["verdict"] == verdict]
+        look = {"color": colour, "linewidth": 0.5, "alpha": 0.3}
+        top.vlines(rows.index, rows["low"], rows["high"], **look)
+        top.plot(rows.index, rows["change"], ".", color=colour, ms=2, label=verdict)
+        for place, (column, value) in zip(places, names, strict=True):
+            x = rows.index[rows[column] == value]
+            grid.plot(x, [place] * len(x), "|", color=colour, ms=3, mew=0.4)
+    mark_value(top, 0, "y")
+    labels = [NAMES.get(value, value) for _, value in names]
+    grid.set(yticks=places, yticklabels=labels, xticks=[])
+    grid.set_ylim(places[-1] + 0.5, -0.5)
+    grid.tick_params(labelsize="xx-small", length=0)

@@ -18,6 +18,7 @@ COMMANDS = {
     "samples": "samples.record",
     "objects92": "objects92.record",
     "human": "human.record_sets",
+    "specifications": "specifications.record",
     "simulation": "simulation.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
     "ghosts-imagenet": "ghosts.record_imagenet",
@@ -53,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
 
     human = commands.add_parser("human", help="page 03's analysis of Peterson's sets")
     paths(human, "PETERSON", "see pipeline.judgments")
+
+    every = commands.add_parser("specifications", help="page 07's Peterson sets")
+    paths(every, "PETERSON IMAGES", "see pipeline.specifications")
 
     simulation = commands.add_parser(
         "simulation", help="false alarms of page 03's tests"

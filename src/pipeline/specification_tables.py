@@ -1,0 +1,62 @@
+"""Tables of page 07, from the frames of `pipeline.specifications`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from pipeline import specifications
+
+
+def with_verdicts(changes: pd.DataFrame) -> pd.DataFrame:
+    """Changes with their ``verdict``: on which side of zero does the interval lie?
+
+    And with the ``ratio`` of the prediction after pruning to that from all features.
+    """
+    clear = [changes["low"] > 0, changes["high"] < 0]
+    verdict = np.select(clear, ["clear improvement", "clear loss"], "neither")
+    verdict = np.where(changes["change"].isna(), "undefined", verdict)
+    ratio = 1 + changes["change"] / changes["all"]
+    return changes.assign(verdict=verdict, ratio=ratio)
+
+
+def counts(changes: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """How many of `with_verdicts` are clear, in each group of the columns ``by``.
+
+    Columns: improvements, losses, undefined and n, the number of all.
+    """
+    groups = changes.groupby([*by], sort=False)["verdict"]
+    names = {
+        "improvements": "clear improvement",
+        "losses": "clear loss",
+        "undefined": "undefined",
+    }
+    columns = {
+        k: groups.agg(lambda v, name=v: (v == name).sum()) for k, v in names.items()
+    }
+    return pd.DataFrame(columns | {"n": groups.size()})
+
+
+def counts_table(changes: pd.DataFrame, by: str) -> pd.DataFrame:
+    """`counts` as text: a row per value of the column ``by``, a column per set."""
+    numbers = counts(changes, by, "set")
+    text = "+{improvements} −{losses} of {n}"
+    cells = [text.format(**row) for row in numbers.to_dict("records")]
+    table = pd.Series(cells, numbers.index).unstack("set", sort=False)
+    return table.reindex(columns=list(dict.fromkeys(changes["set"]))).fillna("")
+
+
+def bending(changes: pd.DataFrame) -> pd.DataFrame:
+    """Changes in two steps that add up: by what silenced features had said ("lost
+    activity") and by removing them once they are silent ("fewer silent nodes").
+
+    A row per combination of choices that was recorded both ways, with ``total``.
+    """
+    keys = ["set", *specifications.CHOICES[:-1]]
+    both = changes["similarity"].isin(specifications.CORRELATIONS)
+    both &= changes["comparator"].isin(specifications.RESAMPLED)
+    rows = changes[both & (changes["order"] == "PoZ")]
+    wide = rows.set_index([*keys, "nodes"])["change"].unstack("nodes", sort=False)
+    steps = {"total": wide["removed"], "lost activity": wide["silenced"]}
+    steps["fewer silent nodes"] = wide["removed"] - wide["silenced"]
+    return pd.DataFrame(steps).reset_index()
