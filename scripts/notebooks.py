@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -33,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 EXECUTED = ROOT / "_build" / "executed"
 PROCESSES = 2
 TIMEOUT = 600
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Limited to one thread in every notebook: two run side by side, with the same bits."""
 READS = {
     "05_discussion": (
         "01_introduction",
@@ -207,6 +210,7 @@ def execute(
         if jobs[name] not in stale:
             renew_prose(jobs[name])
     if stale:
+        os.environ.update(dict.fromkeys(THREADS, "1"))
         compute_activations()
         failures = asyncio.run(run_all(stale))
         if failures:
