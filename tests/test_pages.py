@@ -157,7 +157,7 @@ def test_pages_have_a_title_a_language_and_a_description_of_their_own(soups, art
 
 
 def test_every_notebook_ends_with_its_provenance(sections):
-    assert len(sections) == 6
+    assert len(sections) == len(list((ROOT / "notebooks").glob("*.md"))) > 5
     for name, article in sections.items():
         items = [item.get_text() for item in article.find_all("li")[-12:]]
         for fact in ("versions", "machine", "time"):
@@ -201,7 +201,7 @@ def test_the_status_page_lists_every_executed_page(articles):
     lines = articles["book/status"].find("table").find_all("tr")[1:]
     cells = [[cell.get_text(strip=True) for cell in line("td")] for line in lines]
     with_code = [n for n in NAMES if (ROOT / f"{n}.ipynb").is_file()]
-    assert len(cells) == len(with_code) == 10
+    assert len(cells) == len(with_code) > 9
     assert all(int(n_cells) > 0 and float(seconds) > 0 for _, n_cells, seconds in cells)
 
 
