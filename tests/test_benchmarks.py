@@ -20,7 +20,7 @@ def test_record_holds_equal_results_and_names_no_machine(name):
 
 
 def test_recorded_claims_of_speed():
-    """About a thousand times numpy.corrcoef and rsatoolbox; ours is the fastest."""
+    """Hundreds of times numpy.corrcoef and rsatoolbox; ours is the fastest."""
     numbers, table = records.numbers(), records.comparison()
     assert numbers["curve_corrcoef_times"] > 500
     assert numbers["bootstrap_peer_times"] > 500
