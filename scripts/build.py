@@ -104,13 +104,14 @@ def build(source: Path, out: Path, fresh: bool) -> int:
         for name in ("html", ".doctrees"):
             shutil.rmtree(out / name, ignore_errors=True)
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), *STRICT]
+    own_code = (ROOT / "book" / "_ext", ROOT / "src", ROOT)  # not another clone's
     process = subprocess.Popen(
         [*command, "--path-output", str(out.parent)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=os.environ | {"PYTHONPATH": str(ROOT / "book" / "_ext")},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, own_code))},
     )
     lines = []
     for line in process.stdout:

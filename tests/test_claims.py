@@ -129,7 +129,7 @@ def test_rows_beyond_the_paper_do_not_count_and_untestable_rows_are_mentioned():
 # ---------------------------------------------------------------------- the file
 def test_every_claim_of_the_file_is_complete_and_keys_are_unique():
     assert len({row["key"] for row in ROWS}) == len(ROWS)
-    fields = {"id", "where", "computed", "says", "rows"}
+    fields = {"id", "title", "where", "computed", "says", "rows"}
     for claim in CLAIMS.values():
         assert claim.keys() - {"quantifier", "severity"} == fields
         assert claim.get("quantifier", "most") == "most"

@@ -12,6 +12,11 @@ NAMES = re.compile(
     # data, networks, the level of every interval
     r"CIFAR-10|92 objects|LeNet-?5|VGG-?1[69]|float(?:16|32|64)|sha256|fc[67]|C[1-9]|R2"
     r"|95 % (?:interval|band)"
+    # settings: which nodes are kept or dropped, never how many turned out to be so
+    r"|(?:the|The|lowest|highest|rarest) (?:5|10|20|30|80) % (?:of (?:the|its) (?:live )?"
+    r"(?:nodes|features)|(?:low|high)est PoZ)|lowest (?:5|20|30|80) %"
+    r"|PoZ (?:>|exceeds|above|of more than) (?:80|90|95) %"
+    r"|for more than 80 % of the images"
     # parts of the paper
     r"|(?:Fig\.|Figure|Figs\.)\s*\d[a-d]?(?:-[a-d])?|(?:Section|Table|Equation)\s+\d"
     # licences, versions, years
@@ -28,6 +33,7 @@ NOT_PROSE = [
     r"\{[\w:.+-]+\}`[^`]*`",  # roles: glue, citations, references
     r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)",  # code
     r"<https?://[^>]*>|https?://\S+|\]\([^)]*\)",  # addresses
+    r"(?m)^<\w+ [^>]*>",  # attributes of HTML
     r"(?m)^\(\S+\)=$|\{#[^}]*\}|<!--.*?-->",  # labels and comments
 ]
 TYPED = re.compile(
@@ -93,6 +99,7 @@ def test_there_is_something_to_read():
         ("The correlation is 0.62 between A and B.", "0.62"),
         ("About 40 % of the nodes are silent.", "40 %"),
         ("Some 5% remain.", "5%"),
+        ("We find that 20 % of the nodes fire least.", "20 %"),
         ("It took 7 per cent.", "7 per cent"),
         ("We trained 50 models.", "50"),
         ("The value falls to -0.94.", "-0.94"),
@@ -129,6 +136,7 @@ def test_a_typed_number_is_found(sentence, number):
         "---\nformat_version: 0.13\n---\nText.",
         "A [page](https://example.org/12/0.5) and <https://example.org/44>.",
         "Python 3.11, CC BY 4.0, sha256, float64.",
+        "The 20 % of the nodes that fire least; nodes with a PoZ above 90 %.",
     ],
 )
 def test_names_code_and_references_are_no_typed_numbers(sentence):

@@ -128,12 +128,17 @@ def findings(page: str) -> dict[str, claims.Finding]:
     """
     for folder in (Path.cwd(), data.data_folder().parent / "notebooks"):
         if (path := folder / f"{page}.ipynb").is_file():
-            recorded = records(json.loads(path.read_text("utf-8")))
-            numbers = json.loads(ast.literal_eval(recorded["findings"]["text/plain"]))
-            return {key: claims.Finding(*values) for key, values in numbers.items()}
+            return findings_in(path)
     raise FileNotFoundError(
         f"{page} has not been executed: there is no {page}.ipynb. Run `make sync`."
     )
+
+
+def findings_in(path: Path) -> dict[str, claims.Finding]:
+    """What an executed notebook found, by key; errors if it published nothing."""
+    recorded = records(json.loads(path.read_text("utf-8")))
+    numbers = json.loads(ast.literal_eval(recorded["findings"]["text/plain"]))
+    return {key: claims.Finding(*values) for key, values in numbers.items()}
 
 
 def download(name: str, table: pd.DataFrame) -> None:
