@@ -13,8 +13,8 @@ NAMES = re.compile(
     r"CIFAR-10|92 objects|LeNet-?5|VGG-?1[69]|float(?:16|32|64)|sha256|fc[67]|C[1-9]|R2"
     r"|95 % (?:interval|band)"
     # settings: which nodes are kept or dropped, never how many turned out to be so
-    r"|(?:the|The|lowest|highest|rarest) (?:5|10|20|30|80) % (?:of (?:the|its) (?:live )?"
-    r"(?:nodes|features)|(?:low|high)est PoZ)|lowest (?:5|20|30|80) %"
+    r"|(?:[Tt]he|lowest|highest|rarest) (?:5|10|20|30|80) % of (?:the|its) "
+    r"(?:live )?(?:nodes|features)|lowest (?:5|20|30|80) %"
     r"|PoZ (?:>|exceeds|above|of more than) (?:80|90|95) %"
     r"|for more than 80 % of the images"
     # parts of the paper
