@@ -8,6 +8,7 @@ compares and the book's builder reads (the format is that of ``myst_nb.glue``).
 from __future__ import annotations
 
 import ast
+import io
 import difflib
 import json
 import re
@@ -126,19 +127,30 @@ def findings(page: str) -> dict[str, claims.Finding]:
     ------
     FileNotFoundError : that page has not been executed.
     """
-    for folder in (Path.cwd(), data.data_folder().parent / "notebooks"):
-        if (path := folder / f"{page}.ipynb").is_file():
-            return findings_in(path)
-    raise FileNotFoundError(
-        f"{page} has not been executed: there is no {page}.ipynb. Run `make sync`."
-    )
+    return findings_in(_executed(page))
 
 
 def findings_in(path: Path) -> dict[str, claims.Finding]:
-    """What an executed notebook found, by key; errors if it published nothing."""
+    """What an executed notebook found, by key; KeyError if it published nothing."""
     recorded = records(json.loads(path.read_text("utf-8")))
     numbers = json.loads(ast.literal_eval(recorded["findings"]["text/plain"]))
     return {key: claims.Finding(*values) for key, values in numbers.items()}
+
+
+def drawn(page: str, name: str) -> pd.DataFrame:
+    """The frame that another page offers for download beside its figure ``name``."""
+    recorded = records(json.loads(_executed(page).read_text("utf-8")))
+    return pd.read_csv(io.StringIO(recorded[f"{name}.csv"]["text/csv"]))
+
+
+def _executed(page: str) -> Path:
+    """The notebook of a page, executed."""
+    for folder in (Path.cwd(), data.data_folder().parent / "notebooks"):
+        if (path := folder / f"{page}.ipynb").is_file():
+            return path
+    raise FileNotFoundError(
+        f"{page} has not been executed: there is no {page}.ipynb. Run `make sync`."
+    )
 
 
 def download(name: str, table: pd.DataFrame) -> None:
