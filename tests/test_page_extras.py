@@ -146,3 +146,10 @@ def test_a_joined_chapter_keeps_the_text_and_drops_what_paper_cannot_show():
     assert article.get_text(" ", strip=True) == "Title shown link"
     assert article.find("a")["href"] == "#" + article.find("p")["id"]
     assert article.find("details").has_attr("open")
+
+
+def test_errors_of_a_docstring_are_parted_from_their_reason():
+    lines = ["Raises", "------", "ValueError : not finite,", "    or negative.", "x"]
+    page.part_errors(None, "function", "f", None, None, lines)
+    expected = ["ValueError", "    not finite,", "    or negative.", "x"]
+    assert lines == ["Raises", "------", *expected]

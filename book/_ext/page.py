@@ -54,6 +54,7 @@ def setup(app) -> dict:
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     app.add_directive("notebook-figure", NotebookFigure)
     app.add_directive("execution-table", ExecutionTable)
+    app.connect("autodoc-process-docstring", part_errors, priority=400)  # napoleon: 500
     app.connect("config-inited", drop_launch_buttons)
     app.connect("doctree-read", count_tables)
     app.connect("doctree-read", drop_empty_headings)
@@ -97,6 +98,12 @@ def visit_citation(writer, node) -> None:
 
 def depart_citation(writer, node) -> None:
     type(writer).depart_citation(writer, node)
+
+
+def part_errors(app, what, name, described, options, lines: list[str]) -> None:
+    """Put what raises an error below the error's name, where napoleon looks for it."""
+    text = re.sub(r"(?m)^(\w+Error) : (.*)$", r"\1\n    \2", "\n".join(lines))
+    lines[:] = text.split("\n")
 
 
 # -------------------------------------------------------------------------- values

@@ -8,8 +8,8 @@ compares and the book's builder reads (the format is that of ``myst_nb.glue``).
 from __future__ import annotations
 
 import ast
-import io
 import difflib
+import io
 import json
 import re
 import time
