@@ -21,7 +21,16 @@ from pathlib import Path
 
 import yaml
 
-from notebooks import COLOUR, ROOT, about, check_names, digest, execute, sources
+from notebooks import (
+    COLOUR,
+    ROOT,
+    about,
+    check_names,
+    digest,
+    execute,
+    own_code,
+    sources,
+)
 
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 STRICT = ("-W", "-n", "--keep-going")
@@ -104,14 +113,13 @@ def build(source: Path, out: Path, fresh: bool) -> int:
         for name in ("html", ".doctrees"):
             shutil.rmtree(out / name, ignore_errors=True)
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), *STRICT]
-    own_code = (ROOT / "book" / "_ext", ROOT / "src", ROOT)  # not another clone's
     process = subprocess.Popen(
         [*command, "--path-output", str(out.parent)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, own_code))},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(own_code())},
     )
     lines = []
     for line in process.stdout:

@@ -53,6 +53,8 @@ ALSO_READ = (
     "requirements.lock",
 )
 """What pages depend on besides `pipeline.manifest.state`."""
+PHONE = "application/vnd.book.phone"
+"""MIME type of the form of a figure for a phone (book/_ext/phone.py)."""
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 PYTHON = papermill_translators.find_translator("python3", "python")
 
@@ -297,13 +299,18 @@ async def run(job: Job) -> str:
         kernel_name="python3",
         resources={"metadata": {"path": path}},
         record_timing=False,
+        extra_arguments=["--ext=phone"],
     )
     start = time.monotonic()
     try:
-        await client.async_execute(stderr=subprocess.DEVNULL)  # of the kernel's start
+        await client.async_execute(
+            stderr=subprocess.DEVNULL,  # of the kernel's start
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(own_code())},
+        )
     except CellExecutionError as error:
         return f"{job.name} failed in a cell:\n{COLOUR.sub('', str(error))}"
     took = time.monotonic() - start
+    keep_phone_forms(job.notebook)
     if complaints := stderr_of(job.notebook):
         return f"{job.name} wrote to stderr:\n{complaints}"
     cells = sum(cell.cell_type == "code" for cell in job.notebook.cells)
@@ -312,6 +319,19 @@ async def run(job: Job) -> str:
     nbformat.write(job.notebook, job.result)
     print(f"  {job.name}: {cells} cells in {took:.0f} s", flush=True)
     return ""
+
+
+def own_code() -> list[str]:
+    """Where this clone's code lies, for processes that import it."""
+    return [str(ROOT / "book" / "_ext"), str(ROOT / "src"), str(ROOT)]
+
+
+def keep_phone_forms(notebook: NotebookNode) -> None:
+    """Move the phone form of each figure (book/_ext/phone.py) to its metadata."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    for output in outputs:
+        if form := output.get("data", {}).pop(PHONE, None):
+            output.metadata["phone"] = form
 
 
 def stderr_of(notebook: NotebookNode) -> str:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import re
 import shutil
@@ -58,6 +59,7 @@ def setup(app) -> dict:
     app.connect("config-inited", drop_launch_buttons)
     app.connect("doctree-read", count_tables)
     app.connect("doctree-read", drop_empty_headings)
+    app.connect("doctree-read", add_phone_forms)
     app.connect("doctree-read", link_values, priority=900)  # after the downloads'
     app.connect("html-page-context", offer_text, priority=900)  # after the buttons
     app.connect("html-page-context", describe)
@@ -80,6 +82,38 @@ def count_tables(app, doctree) -> None:
             table = captioned_table("", *figure.children, **figure.attributes)
             figure.replace_self(table)
             doctree.ids.update(dict.fromkeys(table["ids"], table))  # for references
+
+
+def add_phone_forms(app, doctree) -> None:
+    """Put the phone form of each plot beside it; the style sheet shows one of them."""
+    notebook = notebook_of(app.env, docname := app.env.docname)
+    forms = phone_forms(notebook) if notebook else {}
+    for figure in doctree.findall(nodes.figure):
+        for name in [name for name in figure["ids"] if name in forms]:
+            image = next(figure.findall(nodes.image), None)
+            if image is not None and "plot" in image["classes"]:
+                image.parent.insert(1, phone_image(app, docname, image, forms[name]))
+
+
+def phone_forms(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """Phone forms (base64) in a notebook's outputs, by the name of the figure."""
+    return {
+        cell.metadata.mystnb.figure.name: output.metadata.phone
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "phone" in output.get("metadata", {}) and "mystnb" in cell.metadata
+    }
+
+
+def phone_image(app, docname: str, image: nodes.image, form: str) -> nodes.image:
+    """The phone form as an image like ``image``; marks both for the style sheet."""
+    picture = base64.b64decode(form)
+    path = Path(app.doctreedir) / f"{hashlib.sha256(picture).hexdigest()[:20]}.png"
+    path.write_bytes(picture)
+    uri = os.path.relpath(path, Path(app.env.doc2path(docname)).parent)
+    image["classes"].append("on-wide")
+    classes = ["plot", "on-phone"]
+    return nodes.image(uri=uri, alt=image["alt"], classes=classes, loading="lazy")
 
 
 def drop_empty_headings(app, doctree) -> None:

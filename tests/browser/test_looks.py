@@ -52,8 +52,9 @@ def test_equations_are_typeset(case):
 def test_every_image_is_drawn_in_its_own_shape(case):
     page, _ = case
     shapes = page.evaluate(
-        """() => Promise.all([...document.querySelectorAll('article img')].map(
-            async i => { i.loading = 'eager'; await i.decode();
+        """() => Promise.all([...document.querySelectorAll('article img')].filter(
+            i => getComputedStyle(i).display !== 'none').map(async i => {
+                i.loading = 'eager'; await i.decode();
                 return [i.src, i.naturalWidth / i.naturalHeight, i.width / i.height]; }
         ))"""
     )
