@@ -103,14 +103,6 @@ def test_silent_nodes_have_a_line_per_pair(ax):
     assert len({line.get_linestyle() for line in ax.lines}) == 2
 
 
-def test_thumbnails_show_the_images_in_order(rng):
-    images = rng.integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
-    figures.thumbnails(images)
-    shown = [ax.images[0].get_array() for ax in plt.gcf().axes]
-    np.testing.assert_array_equal(np.stack(shown), images)
-    plt.close("all")
-
-
 def test_rows_of_images_show_each_image_in_its_row(rng):
     images = rng.integers(0, 256, (2, 3, 4, 4, 3), dtype=np.uint8)
     figures.rows_of_images(dict(zip(["first", "PC 1"], images, strict=True)))
@@ -121,35 +113,4 @@ def test_rows_of_images_show_each_image_in_its_row(rng):
         bottom, top = image.get_extent()[2:]
         assert top < tick < bottom
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["first", "PC 1"]
-    plt.close("all")
-
-
-def test_frames_are_drawn_around_the_chosen_cells(ax):
-    chosen = pd.DataFrame([[False, True], [True, False], [False, False]])
-    figures.heatmap(ax, chosen * 1.0)
-    figures.frame_cells(ax, chosen)
-    frames = [(int(frame.get_y()), int(frame.get_x())) for frame in ax.patches]
-    assert frames == [(0, 1), (1, 0)]
-
-
-def test_specification_curve_ranks_changes_above_marks_of_their_choices():
-    frame = pd.DataFrame(
-        {
-            "similarity": ["cosine", "pearson", "cosine"],
-            "change": [0.2, -0.1, 0.0],
-            "low": [0.1, -0.2, -0.1],
-            "high": [0.3, -0.05, 0.1],
-            "verdict": ["clear improvement", "clear loss", "neither"],
-        }
-    )
-    top, grid = figures.panels(1, 2)[:, 0]
-    choices = {"similarity": ["pearson", "cosine"]}
-    figures.specification_curve(top, grid, frame, choices)
-    drawn = {line.get_label(): line.get_xydata().tolist() for line in top.lines}
-    assert drawn["clear loss"] == [[0, -0.1]]
-    assert drawn["neither"] == [[1, 0]] and drawn["clear improvement"] == [[2, 0.2]]
-    marks = np.concatenate([line.get_xydata() for line in grid.lines])
-    assert sorted(marks.tolist()) == [[0, 0], [1, 1], [2, 1]]
-    named = [label.get_text() for label in grid.get_yticklabels()]
-    assert named == ["Pearson", "cosine"]
     plt.close("all")

@@ -148,20 +148,16 @@ def in_words(found: Mapping[str, Finding]) -> dict[str, float | str]:
     """For the prose: verdict_<claim>, rows_<claim> (such as "2 hold, 1 open") and, of
     each row that was found, <key>_verdict, paper_<key> and authors_<key>.
     """
-    words = {}
-    for name, claim in read().items():
-        rows = {row["key"]: row for row in claim["rows"] if row["key"] in found}
-        if rows:
-            count = [(n, verdict) for verdict, n in counts(claim, found).items() if n]
-            parts = [f"{n} {v.removesuffix('s') if n > 1 else v}" for n, v in count]
-            words[f"verdict_{name}"] = verdict(claim, found)
-            words[f"rows_{name}"] = ", ".join(parts)
-        for key, row in rows.items():
-            words[f"{key}_verdict"] = row_verdict(row, found[key])
-            words[f"paper_{key}"] = row["paper"]
-            if "authors_2022" in row:
-                words[f"authors_{key}"] = row["authors_2022"]
-    return words
+    judged = rows(found).set_index("key")
+    judged = judged[judged.index.isin(found)]
+    words = judged.set_index("claim")["claim_verdict"].add_prefix("verdict_").to_dict()
+    for name in judged["claim"].unique():
+        count = [(n, v) for v, n in counts(read()[name], found).items() if n]
+        parts = [f"{n} {v.removesuffix('s') if n > 1 else v}" for n, v in count]
+        words[f"rows_{name}"] = ", ".join(parts)
+    for column, name in (("paper", "paper"), ("authors_2022", "authors")):
+        words |= judged[column].dropna().add_prefix(f"{name}_")
+    return words | judged["verdict"].add_suffix("_verdict").to_dict()
 
 
 def rows(found: Mapping[str, Finding], ids: Sequence[str] = ()) -> pd.DataFrame:
@@ -181,11 +177,11 @@ def rows(found: Mapping[str, Finding], ids: Sequence[str] = ()) -> pd.DataFrame:
 
 def scoreboard(found: Mapping[str, Finding]) -> pd.DataFrame:
     """By claim: what the paper says, the verdict, how many rows have each verdict."""
-    lines = {}
-    for key, claim in read().items():
-        line = {"the paper says": claim["says"], "verdict": verdict(claim, found)}
-        lines[key] = line | counts(claim, found)
-    return pd.DataFrame.from_dict(lines, "index").rename_axis("claim")
+    judged = {key: counts(claim, found) for key, claim in read().items()}
+    board = pd.DataFrame.from_dict(judged, "index").rename_axis("claim")
+    board.insert(0, "the paper says", [claim["says"] for claim in read().values()])
+    board.insert(1, "verdict", [verdict(claim, found) for claim in read().values()])
+    return board
 
 
 def table(
