@@ -26,7 +26,7 @@ PAGE_TESTS := tests/browser/test_looks.py tests/browser/test_live_sections.py te
 UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/test_pages.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test quick lint browser serve sync run human train bench screenshots pdf pictures preview lock clean
+.PHONY: help install book test quick lint browser serve sync run human train bench screenshots pdf card preview lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -81,8 +81,8 @@ screenshots: .venv/installed ## take pictures of every built page (wide, phone, 
 pdf: .venv/installed ## print the built book to _build/book.pdf (needs the browser)
 	@$(BIN)/python scripts/make_pdf.py
 
-pictures: .venv/installed ## draw the logo, the icon and the social media card in book/_static
-	@$(BIN)/python scripts/make_pictures.py --card
+card: .venv/installed ## draw the card for social media in book/_static
+	@$(BIN)/python scripts/make_card.py
 
 preview: .venv/installed ## take the picture of the book for README.md
 	@$(BIN)/python scripts/screenshots.py --preview book/_static/preview.png

@@ -1,6 +1,5 @@
 """What pages get beyond the theme: cards, tables, pictures, the printed document."""
 
-import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +10,8 @@ from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
+import make_card
 import make_pdf
-import make_pictures
 import page
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
@@ -89,29 +88,8 @@ def test_tables_are_found_in_outputs_and_figures_by_their_name():
 # ------------------------------------------------------------------------- pictures
 def test_the_card_has_its_size_and_is_small():
     with Image.open(STATIC / "card.png") as image:
-        assert image.size == make_pictures.CARD
+        assert image.size == make_card.CARD
     assert (STATIC / "card.png").stat().st_size < 300_000
-
-
-@pytest.mark.parametrize(
-    ("file", "fires", "look"),
-    [
-        ("favicon.svg", make_pictures.ICON, "light"),
-        ("logo.svg", make_pictures.LOGO, "light"),
-        ("logo-dark.svg", make_pictures.LOGO, "dark"),
-    ],
-)
-def test_pictures_are_those_of_the_script(file, fires, look):
-    text = (STATIC / file).read_text()
-    assert text == make_pictures.dots(fires, make_pictures.QUIET[look])
-    circles = [e for e in ET.fromstring(text).iter() if e.tag.endswith("circle")]
-    fills = [circle.get("fill") == make_pictures.FIRES for circle in circles]
-    assert fills == list(fires.ravel() == 1)
-
-
-def test_the_logo_goes_from_lowest_to_highest_poz_and_ends_in_a_ghost():
-    rate = make_pictures.LOGO.mean(axis=0)
-    assert (rate[1:] <= rate[:-1]).all() and rate[-1] == 0
 
 
 # ------------------------------------------------------------------------- printing

@@ -330,7 +330,8 @@ document.addEventListener("DOMContentLoaded", () => {
     cell.source = source;
     if (cell.field.value !== source) cell.field.value = source;
     const changed = source !== cell.original;
-    cell.pre.innerHTML = changed ? coloured(source) : cell.colours;
+    if (changed) cell.pre.textContent = `${source}\n`;
+    else cell.pre.innerHTML = cell.colours;
     cell.undo.disabled = !changed && !hasOutput(cell);
     for (const other of cells.slice(cell.number)) {
       other.failed = false;
@@ -433,34 +434,5 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function megabytes(bytes) {
     return Math.round(bytes / 1e6);
-  }
-
-  // Python in the colours that the rest of the page has (class names of Pygments).
-  function coloured(source) {
-    const keywords =
-      "False|None|True|and|as|assert|async|await|break|class|continue|def|del|elif|" +
-      "else|except|finally|for|from|global|if|import|in|is|lambda|nonlocal|not|or|" +
-      "pass|raise|return|try|while|with|yield";
-    const kinds = {
-      c1: "#[^\\n]*",
-      s2:
-        "[rbfuRBFU]{0,2}(?:\"\"\"[^]*?\"\"\"|'''[^]*?'''|" +
-        "\"(?:\\\\.|[^\"\\\\\\n])*\"?|'(?:\\\\.|[^'\\\\\\n])*'?)",
-      mi: "\\b\\d[\\w.]*",
-      k: `\\b(?:${keywords})\\b`,
-      n: "[A-Za-z_]\\w*",
-      o: "[-+*/%=<>!&|^~@]+",
-    };
-    const patterns = Object.entries(kinds).map(([kind, p]) => `(?<${kind}>${p})`);
-    const safe = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
-    let html = "";
-    let at = 0;
-    for (const found of source.matchAll(new RegExp(patterns.join("|"), "g"))) {
-      const kind = Object.keys(kinds).find((name) => found.groups[name] !== undefined);
-      const before = safe(source.slice(at, found.index));
-      html += `${before}<span class="${kind}">${safe(found[0])}</span>`;
-      at = found.index + found[0].length;
-    }
-    return `${html}${safe(source.slice(at))}\n`;
   }
 });
