@@ -24,7 +24,8 @@ import pandas as pd
 from helpers import claims, data
 
 _START = time.perf_counter()
-_SHELL = {"In", "Out", "get_ipython", "exit", "quit", "open"}
+_SHELL = re.compile(r"_{1,3}|_i{1,3}|_[iod]h|_i?\d+|__\w+__|_exit_code")
+"""What IPython itself keeps among a notebook's names, besides its functions."""
 _PREFIX = "application/papermill.record/"
 
 
@@ -41,7 +42,8 @@ def check_parameters(namespace: Mapping[str, Any], **rules) -> None:
     NameError for an unknown parameter (with the one it resembles) or a missing one,
     ValueError for the wrong type or a value out of range.
     """
-    given = {name for name, value in namespace.items() if _is_parameter(name, value)}
+    names = namespace.items()
+    given = {name for name, value in names if _is_parameter(name, value, namespace)}
     for name in sorted(given - rules.keys()):
         close = difflib.get_close_matches(name, rules, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(rules)}."
@@ -55,9 +57,10 @@ def check_parameters(namespace: Mapping[str, Any], **rules) -> None:
             )
 
 
-def _is_parameter(name: str, value: Any) -> bool:
-    imported = isinstance(value, ModuleType) or value is check_parameters
-    return not (name.startswith("_") or name in _SHELL or imported)
+def _is_parameter(name: str, value: Any, namespace: Mapping[str, Any]) -> bool:
+    kept = {"In": "_ih", "Out": "_oh"}  # the same objects, in IPython
+    of_shell = _SHELL.fullmatch(name) or value is namespace.get(kept.get(name), kept)
+    return not (of_shell or isinstance(value, ModuleType) or callable(value))
 
 
 def _expected(rule, value: Any) -> str:
@@ -106,7 +109,9 @@ def publish(found: Mapping[str, claims.Finding]) -> None:
     table = pd.DataFrame({key: vars(finding) for key, finding in found.items()}).T
     glue(table["value"])
     glue(table[["low", "high", "chance"]])
-    glue(claims.in_words(found))
+    judged = claims.rows(found)
+    of = judged.loc[judged["key"].isin(found), "claim"].unique()
+    glue(claims.in_words(found, of))
 
 
 def findings(page: str) -> dict[str, claims.Finding]:
