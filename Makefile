@@ -37,7 +37,7 @@ install: .venv/installed ## create .venv and install everything (needs the netwo
 	@$(PYTHON) scripts/install.py
 
 book: .venv/installed ## execute what has changed and build the book; PARAMS=file.yaml for other parameters
-	@$(BIN)/python scripts/build.py $(if $(PARAMS),--params $(PARAMS))
+	@$(BIN)/python scripts/build.py $(if $(PARAMS),--params "$(PARAMS)")
 
 test: .venv/installed lint ## run all checks: style, unit tests, notebooks against their outputs, the book and its pages
 	$(BIN)/python -m pipeline activations
