@@ -57,7 +57,7 @@ browser: ## install the browser for the page tests (Debian, as root)
 	@command -v chromium >/dev/null || (apt-get update -q && apt-get install -y -q --no-install-recommends chromium)
 
 serve: .venv/installed ## serve the built book on this machine; PORT=8000 is the default
-	@$(BIN)/python scripts/serve.py $(PORT)
+	@$(BIN)/python scripts/serve.py "$(PORT)"
 
 sync: .venv/installed ## update the .ipynb from their text; NB=02 or NB=all executes them even if nothing has changed
 	@$(BIN)/python scripts/sync.py $(NB)

@@ -13,6 +13,7 @@ from PIL import Image
 import make_card
 import make_pdf
 import page
+import policy
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 
@@ -83,6 +84,31 @@ def test_tables_are_found_in_outputs_and_figures_by_their_name():
     assert page.figure_cell(notebook, "fig-x") is notebook.cells[1]
     with pytest.raises(ValueError, match="fig-y"):
         page.figure_cell(notebook, "fig-y")
+
+
+def test_a_table_that_is_offered_and_missing_is_a_warning(monkeypatch):
+    cell = new_code_cell('download("fig-x", frame)\ndownload(\n    "tab-y", frame)')
+    monkeypatch.setattr(page, "notebook_of", lambda *_: new_notebook(cells=[cell]))
+    warned = []
+    monkeypatch.setattr(page.log, "warning", lambda text, name: warned.append(name))
+    app = SimpleNamespace(env=SimpleNamespace(docname="notebooks/x"))
+    page.link_values(app, new_document("x"))
+    assert warned == ["fig-x.csv", "tab-y.csv"]
+
+
+def test_the_policy_names_every_inline_script_and_stays_the_same():
+    html = (
+        '<head><meta charset="utf-8"><script>let a = 1;</script><script src="x.js">'
+        '</script></head><button onclick="f(&quot;x&quot;)"></button>'
+    )
+    protected = policy.with_policy(html)
+    meta = BeautifulSoup(protected, "html.parser").find(
+        "meta", attrs={"http-equiv": True}
+    )
+    scripts = meta["content"].split("script-src ")[1].split(";")[0].split()
+    expected = [f"'sha256-{policy.digest(code)}'" for code in ("let a = 1;", 'f("x")')]
+    assert sorted(scripts) == sorted(["'self'", "'unsafe-hashes'", *expected])
+    assert policy.with_policy(protected) == protected
 
 
 # ------------------------------------------------------------------------- pictures
