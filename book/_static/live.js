@@ -109,16 +109,24 @@ document.addEventListener("DOMContentLoaded", () => {
     const shared = window.crossOriginIsolated;
     interrupt = shared ? new Uint8Array(new SharedArrayBuffer(1)) : null;
     worker = new Worker(new URL("live_worker.js", assets), { type: "module" });
+    let patience = 0;
     ready = new Promise((resolve, reject) => {
+      const wait = () => {
+        clearTimeout(patience);
+        const message = "nothing has happened for three minutes";
+        patience = setTimeout(() => receive({ kind: "failed", message }), 180_000);
+      };
+      wait();
       receive = ({ kind, bytes, total, message }) => {
+        wait();
         if (kind === "ready") resolve();
         else if (kind === "loading")
           arrived = `${megabytes(bytes)} of ${megabytes(total)} MB, `;
         else
           reject(
             new Error(
-              "Python could not be loaded; its files may be missing from this copy " +
-                `of the book. (${message})`,
+              `Python could not be loaded: ${message}. This copy of the book may be ` +
+                "incomplete.",
             ),
           );
       };
@@ -129,7 +137,10 @@ document.addEventListener("DOMContentLoaded", () => {
         receive({ kind: "failed", message });
       };
       worker.postMessage({ kind: "start", live, interrupt });
-    }).finally(() => tick(null));
+    }).finally(() => {
+      clearTimeout(patience);
+      tick(null);
+    });
     return ready;
   }
 
