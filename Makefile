@@ -6,6 +6,7 @@ P ?=
 PARAMS ?=
 PETERSON ?=
 NAMES ?=
+UPGRADE ?=
 PORT ?= 8000
 
 # One thread per process and a fixed hash seed, so that every run gives the same bits.
@@ -33,7 +34,7 @@ help: ## show this list
 
 install: .venv/installed ## create .venv and install everything (needs the network once)
 
-.venv/installed: pyproject.toml requirements.lock scripts/install.py
+.venv/installed: pyproject.toml requirements.lock scripts/uv.txt scripts/install.py
 	@$(PYTHON) scripts/install.py
 
 book: .venv/installed ## execute what has changed and build the book; PARAMS=file.yaml for other parameters
@@ -87,8 +88,8 @@ card: .venv/installed ## draw the card for social media in book/_static
 preview: .venv/installed ## take the picture of the book for README.md
 	@$(BIN)/python scripts/screenshots.py --preview book/_static/preview.png
 
-lock: .venv/installed ## write requirements.lock and environment.yml from pyproject.toml
-	@UV_FIND_LINKS= $(BIN)/python scripts/lock.py
+lock: .venv/installed ## write requirements.lock and environment.yml from pyproject.toml; UPGRADE=--upgrade for the newest
+	@UV_FIND_LINKS= $(BIN)/python scripts/lock.py $(UPGRADE)
 
 clean: ## remove everything that was built (.venv and downloaded data stay)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

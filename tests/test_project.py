@@ -17,6 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+import install
 import lock
 import notebooks
 
@@ -169,6 +170,18 @@ def test_lock_has_hashes_and_neither_addresses_nor_torch():
     assert all("--hash=sha256:" in entry for entry in entries)
 
 
+def test_uv_is_verified_by_hash():
+    text = (ROOT / install.UV).read_text("utf-8")
+    assert list(lock.locked(text)) == ["uv"] and text.count("--hash=sha256:") > 10
+    assert (ROOT / "scripts" / "uv.in").read_text().strip() == text.split(" ")[0]
+
+
+def test_actions_of_the_workflow_are_pinned_by_commit():
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    used = re.findall(r"uses: (\S+)", text)
+    assert used and all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", name) for name in used)
+
+
 def test_conda_environment_pins_the_same_versions():
     assert (ROOT / "environment.yml").read_text() == lock.environment(PROJECT, LOCK), (
         "run `make lock`"
@@ -214,8 +227,6 @@ def test_boxes_to_copy_say_what_the_citation_file_says():
 
 
 def test_oldest_python_is_the_same_everywhere():
-    import install
-
     assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(
         ">=" + ".".join(map(str, install.OLDEST))
     )
