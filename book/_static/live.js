@@ -239,23 +239,11 @@ document.addEventListener("DOMContentLoaded", () => {
     box.append(pre);
     const absent =
       /ModuleNotFoundError: No module named '([\w.]+)'|\bneeds? (torch)\b/.exec(trace);
-    if (absent) box.append(whereItRuns(absent[1] ?? absent[2]));
+    const remedy =
+      `This needs ${absent?.[1] ?? absent?.[2]}, which this page does not have. ` +
+      "It runs in the notebook: make run, in a clone of the repository.";
+    if (absent) box.append(make("p", "live-note", remedy));
     return box;
-  }
-
-  // For what no browser can do: the services that the book is set up for, if any.
-  function whereItRuns(name) {
-    const buttons = document.querySelectorAll(".dropdown-launch-buttons a[href]");
-    const text = `This needs ${name}, which this page does not have. `;
-    const note = make("p", "live-note", `${text}It runs in the notebook: `);
-    note.append(make("code", "", "make run"), " in a clone of the repository");
-    for (const { href } of buttons) {
-      const link = make("a", "", new URL(href).hostname);
-      link.href = href;
-      note.append(", or at ", link);
-    }
-    note.append(".");
-    return note;
   }
 
   // The controls at which the error of a hidden cell is shown.
