@@ -100,15 +100,16 @@ def test_the_policy_names_every_inline_script_and_stays_the_same():
     html = (
         '<head><meta charset="utf-8"><script>let a = 1;</script><script src="x.js">'
         '</script></head><button onclick="f(&quot;x&quot;)"></button>'
+        '<script type="application/json">{}</script>'
     )
-    protected = policy.with_policy(html)
+    protected = policy.with_policy(html, policy.policy_of([html]))
     meta = BeautifulSoup(protected, "html.parser").find(
         "meta", attrs={"http-equiv": True}
     )
     scripts = meta["content"].split("script-src ")[1].split(";")[0].split()
     expected = [f"'sha256-{policy.digest(code)}'" for code in ("let a = 1;", 'f("x")')]
     assert sorted(scripts) == sorted(["'self'", "'unsafe-hashes'", *expected])
-    assert policy.with_policy(protected) == protected
+    assert policy.with_policy(protected, policy.policy_of([html])) == protected
 
 
 # ------------------------------------------------------------------------- pictures

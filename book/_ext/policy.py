@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterable
 from html import unescape
 from pathlib import Path
 
@@ -17,10 +18,14 @@ POLICY = (
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
     "worker-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
 )
-INLINE = re.compile(r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+INLINE = re.compile(
+    r"<script(?![^>]*(?:\ssrc=|application/json))[^>]*>(.*?)</script>", re.DOTALL
+)
+"""Scripts in a page; JSON is not run."""
 HANDLER = re.compile(r'\son[a-z]+="([^"]*)"')
-CHARSET = re.compile(r"<meta charset=[^>]*>")
-OWN = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+CHARSET = re.compile(
+    r'(<meta charset=[^>]*>)(?:<meta http-equiv="Content-Security-Policy"[^>]*>)?'
+)
 
 
 def setup(app) -> dict:
@@ -32,22 +37,27 @@ def protect(app, exception) -> None:
     """Write the policy into every page."""
     if exception or app.builder.format != "html":
         return
-    folder = Path(app.outdir)
-    for path in [p for p in folder.rglob("*.html") if "_static" not in p.parts]:
-        text = path.read_text("utf-8")
-        if (protected := with_policy(text)) != text:
+    files = [p for p in Path(app.outdir).rglob("*.html") if "_static" not in p.parts]
+    pages = {path: path.read_text("utf-8") for path in files}
+    policy = policy_of(pages.values())
+    for path, text in pages.items():
+        if (protected := with_policy(text, policy)) != text:
             path.write_text(protected, "utf-8")
 
 
-def with_policy(page: str) -> str:
-    """A page with its policy after its charset, in place of an earlier one."""
-    page = OWN.sub("", page)
-    handlers = [unescape(code) for code in HANDLER.findall(page)]
-    scripts = [*INLINE.findall(page), *handlers]
-    hashes = sorted({f"'sha256-{digest(script)}'" for script in scripts})
-    policy = POLICY.format(hashes=" ".join(["'unsafe-hashes'", *hashes]))
+def policy_of(pages: Iterable[str]) -> str:
+    """One policy for all pages: the search reads the others."""
+    scripts = set()
+    for page in pages:
+        scripts |= {*INLINE.findall(page), *map(unescape, HANDLER.findall(page))}
+    hashes = [f"'sha256-{digest(script)}'" for script in scripts]
+    return POLICY.format(hashes=" ".join(["'unsafe-hashes'", *sorted(hashes)]))
+
+
+def with_policy(page: str, policy: str) -> str:
+    """A page with the policy after its charset, in place of an earlier one."""
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    return CHARSET.sub(lambda charset: charset[0] + meta, page, count=1)
+    return CHARSET.sub(lambda found: found[1] + meta, page, count=1)
 
 
 def digest(text: str) -> str:
