@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -134,7 +135,7 @@ def stage(executed: Path, folder: Path) -> bool:
 
 
 def mark_not_run(folder: Path) -> None:
-    """Write "not run" for numbers of staged pages that the parameters left out."""
+    """Say so in staged pages where parameters left out a number, or it is undefined."""
     pages = [*folder.rglob("*.ipynb"), *folder.rglob("*.md")]
     names = {
         path: path.relative_to(folder).with_suffix("").as_posix() for path in pages
@@ -144,14 +145,16 @@ def mark_not_run(folder: Path) -> None:
         for path, name in names.items()
         if path.suffix == ".ipynb"
     }
+
+    def shown(role: re.Match, own: str) -> str:
+        record = known.get(role[1] or own, {}).get(role[2])
+        if record is None:
+            return "*not run*"
+        return "*no value*" if record.get("text/plain") == "nan" else role[0]
+
     for path, name in names.items():
-        text = GLUED.sub(
-            lambda role, name=name: (
-                role[0] if role[2] in known.get(role[1] or name, {}) else "*not run*"
-            ),
-            path.read_text("utf-8"),
-        )
-        path.write_text(text, "utf-8")
+        text = path.read_text("utf-8")
+        path.write_text(GLUED.sub(partial(shown, own=name), text), "utf-8")
 
 
 def missing(html: Path) -> list[str]:

@@ -1,5 +1,7 @@
 """What a figure shows is what its frame holds."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -114,3 +116,35 @@ def test_rows_of_images_show_each_image_in_its_row(rng):
         assert top < tick < bottom
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["first", "PC 1"]
     plt.close("all")
+
+
+def test_the_bands_of_a_difference_are_its_own(ax):
+    curve = CURVES[:2].assign(difference=[-0.1, 0.0])
+    bands = {"all": (-0.4, 0.4), "difference": (-0.2, 0.2)}
+    for name, (low, high) in bands.items():
+        curve = curve.assign(**{f"{name}_low": low, f"{name}_high": high})
+    figures.difference_curve(ax, SimpleNamespace(name="fruits", curve=curve))
+    drawn = [band.get_paths()[0].vertices[:, 1] for band in ax.collections]
+    assert [(y.min(), y.max()) for y in drawn] == list(bands.values())
+
+
+def test_rows_of_claims_show_bounds_values_and_verdicts(ax):
+    rows = pd.DataFrame(
+        {
+            "claim": ["C1", "C2"],
+            "short": ["a", "b"],
+            "paper": [0.5, "possible"],
+            "at_least": [0.4, np.nan],
+            "at_most": [np.nan, 0.2],
+            "value": [0.45, np.nan],
+            "low": [0.4, np.nan],
+            "high": [0.5, np.nan],
+            "verdict": ["holds", "undefined"],
+        }
+    )
+    figures.claim_rows(ax, rows, (0, 1))
+    asked = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches]
+    np.testing.assert_allclose(asked, [(0.4, 1), (0, 0.2)])
+    shown = [c.lines[0].get_xydata().tolist() for c in ax.containers[1:]]
+    assert shown[0] == [[0.45, 0]] and not any(shown[1:])
+    assert [text.get_text() for text in ax.texts] == ["  undefined"]

@@ -5,6 +5,7 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import build
 import notebooks
 import run
 import sync
+from helpers.notebook import records
 
 REPOSITORY = notebooks.ROOT
 HEAD = """---
@@ -310,24 +312,45 @@ def test_a_full_disk_is_named(project, monkeypatch, capsys):
 
 
 def test_numbers_that_parameters_left_out_are_shown_as_not_run(tmp_path):
-    record = {
-        "scrapbook": {"name": "r2", "mime_prefix": "application/papermill.record/"}
-    }
-    output = nbformat.v4.new_output("display_data", metadata=record)
-    cells = [
-        nbformat.v4.new_code_cell("1", outputs=[output]),
-        nbformat.v4.new_markdown_cell("{glue:text}`r2:.2f` {glue:text}`gone:.0%`"),
+    outputs = [
+        nbformat.v4.new_output(
+            "display_data",
+            {"application/papermill.record/text/plain": text},
+            metadata={"scrapbook": {"name": name}},
+        )
+        for name, text in (("r2", "0.5"), ("undefined", "nan"))
     ]
+    prose = "{glue:text}`r2:.2f` {glue:text}`gone:.0%` {glue:}`undefined`"
+    code = nbformat.v4.new_code_cell("1", outputs=outputs)
+    cells = [code, nbformat.v4.new_markdown_cell(prose)]
     (tmp_path / "notebooks").mkdir()
     path = tmp_path / "notebooks" / "01_a.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    roles = "{glue:text}`/notebooks/01_a.ipynb::r2:.2f` {glue:}`/notebooks/01_a.md::%s`"
-    (tmp_path / "index.md").write_text(roles % "gone")
+    other = "{glue:text}`/notebooks/01_a.ipynb::r2:.2f`"
+    (tmp_path / "x.md").write_text(f"{other} {{glue:}}`/notebooks/01_a.md::gone`")
     build.mark_not_run(tmp_path)
-    prose = nbformat.read(path, as_version=4).cells[1].source
-    assert prose == "{glue:text}`r2:.2f` *not run*"
-    expected = roles.partition(" ")[0] + " *not run*"
-    assert (tmp_path / "index.md").read_text() == expected
+    marked = nbformat.read(path, as_version=4).cells[1].source
+    assert marked == "{glue:text}`r2:.2f` *not run* *no value*"
+    assert (tmp_path / "x.md").read_text() == f"{other} *not run*"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "left_out", [{"dataset": "mnist"}, {"dataset": "cifar10", "items": "images"}]
+)
+def test_parameters_that_leave_out_rows_run_to_the_scoreboard(left_out, tmp_path):
+    (folder := tmp_path / "notebooks").mkdir()
+    for pair in (REPOSITORY / "notebooks").glob("0[134]*.ipynb"):
+        shutil.copy(pair, folder)
+    small = {"n_models": 2, "n_images": 20}
+    for start, values in (("02", small | left_out), ("05", small | {"n_ties": 2})):
+        (text,) = (REPOSITORY / "notebooks").glob(f"{start}*.md")
+        result = folder / f"{text.stem}.ipynb"
+        job = notebooks.Job(text, result, notebooks.read(text, values), "")
+        assert asyncio.run(notebooks.run(job)) == ""
+    glued = records(nbformat.read(result, as_version=4))
+    assert glued["verdict_C2"]["text/plain"] == "'run in part'"
+    assert "not run" in glued["rows_C3"]["text/plain"]
 
 
 def test_a_file_that_pages_name_is_missed(tmp_path):

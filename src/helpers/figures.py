@@ -231,8 +231,8 @@ def difference_curve(ax: Axes, prediction) -> Axes:
     """Difference from the R2 of all nodes, with pointwise and simultaneous bands."""
     curve = prediction.curve
     for band in ("all", "difference"):
-        ends = {f"{band}_low": "low", f"{band}_high": "high"}
-        lines(ax, curve.rename(columns=ends), "share", "difference")
+        ends = {end: curve[f"{band}_{end}"] for end in ("low", "high")}
+        lines(ax, curve.assign(**ends), "share", "difference")
     mark_value(ax, 0, "y")
     ax.set(xlabel="share of nodes inserted", ylabel="R² minus R² of all")
     ax.set(title=prediction.name, xlim=(0, 1.01), ylim=(-0.15, 0.15))
