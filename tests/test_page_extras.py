@@ -11,7 +11,6 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 import make_card
-import make_pdf
 import page
 import policy
 
@@ -117,37 +116,3 @@ def test_the_card_has_its_size_and_is_small():
     with Image.open(STATIC / "card.png") as image:
         assert image.size == make_card.CARD
     assert (STATIC / "card.png").stat().st_size < 300_000
-
-
-# ------------------------------------------------------------------------- printing
-NAMES = ["book/index", "notebooks/a"]
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("#top", "#book-index--top"),
-        ("../notebooks/a.html", "#notebooks-a--"),
-        ("../notebooks/a.html#here", "#notebooks-a--here"),
-        ("../_images/x.png", "_images/x.png"),
-        ("https://example.org/a.html#x", "https://example.org/a.html#x"),
-        ("mailto:a@example.org", "mailto:a@example.org"),
-        ("../values/a.csv", "values/a.csv"),
-    ],
-)
-def test_addresses_lead_to_the_same_place_in_the_joined_document(address, expected):
-    assert make_pdf.relocated("book/index", address, NAMES) == expected
-
-
-def test_a_joined_chapter_keeps_the_text_and_drops_what_paper_cannot_show():
-    html = (
-        '<article><h1 id="t">Title<a class="headerlink" href="#t">#</a></h1>'
-        '<details class="hide"><pre>code</pre></details>'
-        '<details><p id="p">shown</p></details>'
-        '<button>Copy</button><a href="#p">link</a></article>'
-    )
-    soup = BeautifulSoup(html, "html.parser")
-    article = make_pdf.chapter("book/index", soup, NAMES)
-    assert article.get_text(" ", strip=True) == "Title shown link"
-    assert article.find("a")["href"] == "#" + article.find("p")["id"]
-    assert article.find("details").has_attr("open")

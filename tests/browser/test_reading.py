@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 import browser as tools
+import make_pdf
 from test_pages import NAMES, ROOT
 
 every_page = pytest.mark.parametrize("name", NAMES)
@@ -66,3 +67,21 @@ def test_opened_from_a_folder_everything_is_found(name, chromium):
     )
     assert failed == []
     page.close()
+
+
+def test_pages_are_joined_into_one_document_for_printing(visit, address):
+    page, names = visit("book/index.html"), ["book/references", make_pdf.FIRST]
+    make_pdf.join(page, address, names)
+    assert page.locator("article").count() == 2
+    assert page.locator("article :is(button, script, .headerlink)").count() == 0
+    assert page.locator("mjx-container").count() > 5
+    state = page.evaluate(
+        """() => [...document.querySelectorAll('article a[href^="#"]')].map(
+            link => !!document.getElementById(link.getAttribute('href').slice(1)))"""
+    )
+    assert len(state) > 10 and all(state)
+    assert page.evaluate(
+        "() => Promise.all([...document.images].map(i => (i.loading = 'eager',"
+        " i.decode())))"
+    )
+    assert page.locator("article a[href^='../']").count() == 0
