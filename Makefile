@@ -6,6 +6,7 @@ P ?=
 PARAMS ?=
 PETERSON ?=
 NAMES ?=
+UPGRADE ?=
 PORT ?= 8000
 
 # One thread per process and a fixed hash seed, so that every run gives the same bits.
@@ -26,18 +27,18 @@ PAGE_TESTS := tests/browser/test_looks.py tests/browser/test_live_sections.py te
 UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/test_pages.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test quick lint browser serve sync run human train bench screenshots pdf pictures preview lock clean
+.PHONY: help install book test quick lint browser serve sync run human train bench screenshots pdf card preview lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/installed ## create .venv and install everything (needs the network once)
 
-.venv/installed: pyproject.toml requirements.lock scripts/install.py
+.venv/installed: pyproject.toml requirements.lock scripts/uv.txt scripts/install.py
 	@$(PYTHON) scripts/install.py
 
 book: .venv/installed ## execute what has changed and build the book; PARAMS=file.yaml for other parameters
-	@$(BIN)/python scripts/build.py $(if $(PARAMS),--params $(PARAMS))
+	@$(BIN)/python scripts/build.py $(if $(PARAMS),--params "$(PARAMS)")
 
 test: .venv/installed lint ## run all checks: style, unit tests, notebooks against their outputs, the book and its pages
 	$(BIN)/python -m pipeline activations
@@ -57,7 +58,7 @@ browser: ## install the browser for the page tests (Debian, as root)
 	@command -v chromium >/dev/null || (apt-get update -q && apt-get install -y -q --no-install-recommends chromium)
 
 serve: .venv/installed ## serve the built book on this machine; PORT=8000 is the default
-	@$(BIN)/python scripts/serve.py $(PORT)
+	@$(BIN)/python scripts/serve.py "$(PORT)"
 
 sync: .venv/installed ## update the .ipynb from their text; NB=02 or NB=all executes them even if nothing has changed
 	@$(BIN)/python scripts/sync.py $(NB)
@@ -81,14 +82,14 @@ screenshots: .venv/installed ## take pictures of every built page (wide, phone, 
 pdf: .venv/installed ## print the built book to _build/book.pdf (needs the browser)
 	@$(BIN)/python scripts/make_pdf.py
 
-pictures: .venv/installed ## draw the logo, the icon and the social media card in book/_static
-	@$(BIN)/python scripts/make_pictures.py --card
+card: .venv/installed ## draw the card for social media in book/_static
+	@$(BIN)/python scripts/make_card.py
 
 preview: .venv/installed ## take the picture of the book for README.md
 	@$(BIN)/python scripts/screenshots.py --preview book/_static/preview.png
 
-lock: .venv/installed ## write requirements.lock and environment.yml from pyproject.toml
-	@UV_FIND_LINKS= $(BIN)/python scripts/lock.py
+lock: .venv/installed ## write requirements.lock and environment.yml from pyproject.toml; UPGRADE=--upgrade for the newest
+	@UV_FIND_LINKS= $(BIN)/python scripts/lock.py $(UPGRADE)
 
 clean: ## remove everything that was built (.venv and downloaded data stay)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,19 @@ def served(folder: Path = HTML, **options) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def until(page, predicate: str, argument=None, seconds: float = 30) -> None:
+    """Wait until a JavaScript predicate is true on a page.
+
+    playwright's own `wait_for_function` evaluates text inside the page, which the
+    policy of the pages forbids.
+    """
+    end = time.monotonic() + seconds
+    while not page.evaluate(predicate, argument):
+        if time.monotonic() > end:
+            raise TimeoutError(f"not true after {seconds} s: {predicate}")
+        page.wait_for_timeout(50)
 
 
 def pages() -> list[str]:

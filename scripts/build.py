@@ -5,11 +5,13 @@
 FILE.yaml sets parameters by notebook, for example ``02_representational_geometry:
 {n_models: 10}``; that book goes to ``_build/params-*/_build/html``. ``--committed``
 executes nothing and builds from the committed outputs, as `jupyter-book build .` does.
+Numbers that parameters left out are shown as *not run*.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -17,15 +19,20 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from helpers.notebook import records
 from notebooks import (
     COLOUR,
     ROOT,
     about,
-    check_names,
+    alone,
+    check,
     digest,
     execute,
     own_code,
@@ -35,39 +42,72 @@ from notebooks import (
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 STRICT = ("-W", "-n", "--keep-going")
 PROBLEM = re.compile(r"WARNING: |ERROR: |CRITICAL: |^\w+Error\b")
+ADDRESS = re.compile(r'\b(?:href|src|data-from)="([^"]+)"')
+GLUED = re.compile(r"\{glue:(?:text)?\}`(?:/([\w/]+)\.\w+::)?(\w+)(?::[^`]*)?`")
+"""A number in prose: the page that it is from, if it is another, and its name."""
 PROGRESS = re.compile(r"(reading|writing) \w+\.\.\. *(\[ *\d+%\]) (\S+)")
 STATIC = ("_config.yml", "_toc.yml", "book/*.md", "book/*.bib", "book/_static/**/*")
 
 
 def main() -> int:
-    """Execute, stage, build, and say where the book is."""
+    """Build, alone; what stops it is said in a sentence."""
     parser = argparse.ArgumentParser(description="Build the HTML book.")
     parser.add_argument("--params", type=Path, help="YAML: parameters by notebook")
     parser.add_argument("--committed", action="store_true", help="execute nothing")
     options = parser.parse_args()
+    try:
+        params = checked(options.params) if options.params else {}
+        with alone():
+            return make(params, options.committed)
+    except KeyboardInterrupt:
+        print("\nInterrupted. Notebooks that were executed are kept.")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"\nThe disk is full: {error.filename or ROOT} could not be written.")
+    return 1
+
+
+def make(params: dict, committed: bool) -> int:
+    """Execute, stage, build, and say where the book is."""
     start = time.monotonic()
-    params = (
-        checked(yaml.safe_load(options.params.read_text())) if options.params else {}
-    )
     suffix = digest(json.dumps(params, sort_keys=True))
     folder = ROOT / "_build" / (f"params-{suffix}" if params else "")
-    out, source, fresh = (folder if params else ROOT), ROOT, True
-    if not options.committed:
+    out, source, fresh = (folder if params else ROOT) / "_build", ROOT, True
+    if not committed:
         execute(params=params, folder=folder / "executed")
         source = folder / "book"
         fresh = stage(folder / "executed", source)
-    if status := build(source, out / "_build", fresh):
+    if params and not committed:
+        mark_not_run(source)
+    status = build(source, out, fresh)
+    if status and not fresh and "Exception" in (out / "build.log").read_text("utf-8"):
+        print(
+            "What is kept of earlier builds may be damaged: building every page again."
+        )
+        status = build(source, out, fresh=True)
+    if absent := missing(out / "html") if status == 0 else ():
+        print("Pages name files that were not made:", *absent, sep="\n  ")
+    if status or absent:
         print("\nThe book was not built; see the messages above.")
-        return status
-    page = os.path.relpath(out / "_build" / "html" / "index.html")
+        return status or 1
+    page = os.path.relpath(out / "html" / "index.html")
     print(f"\nThe book is ready: open {page} ({time.monotonic() - start:.0f} s)")
     return 0
 
 
-def checked(params: dict | None) -> dict:
-    """Exit at a notebook or parameter that does not exist, before anything runs."""
-    known = {path.stem: path for path in sources()}
-    for name, values in (params or {}).items():
+def checked(path: Path) -> dict:
+    """The parameters in a file; exits where one cannot be used."""
+    try:
+        params = yaml.safe_load(path.read_text("utf-8")) or {}
+    except OSError as error:
+        sys.exit(f"{path} cannot be read: {error.strerror}.")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        sys.exit(f"{path} is not YAML: {' '.join(str(error).split())}")
+    known = {text.stem: text for text in sources()}
+    if not isinstance(params, dict):
+        sys.exit(f"{path} must map notebooks to their parameters; got {params!r}.")
+    for name, values in params.items():
         if name not in known:
             sys.exit(f"There is no notebook {name!r}. There are: {', '.join(known)}.")
         if not isinstance(values, dict):
@@ -75,8 +115,8 @@ def checked(params: dict | None) -> dict:
                 f"The parameters of {name} must be a mapping, as in {{n_models: 10}}; "
                 f"got {values!r}."
             )
-        check_names(known[name], values)
-    return params or {}
+        check(known[name], values)
+    return params
 
 
 def stage(executed: Path, folder: Path) -> bool:
@@ -104,6 +144,41 @@ def stage(executed: Path, folder: Path) -> bool:
     return changed
 
 
+def mark_not_run(folder: Path) -> None:
+    """Say so in staged pages where parameters left out a number, or it is undefined."""
+    pages = [*folder.rglob("*.ipynb"), *folder.rglob("*.md")]
+    names = {
+        path: path.relative_to(folder).with_suffix("").as_posix() for path in pages
+    }
+    known = {
+        name: records(json.loads(path.read_text("utf-8")))
+        for path, name in names.items()
+        if path.suffix == ".ipynb"
+    }
+
+    def shown(role: re.Match, own: str) -> str:
+        record = known.get(role[1] or own, {}).get(role[2])
+        if record is None:
+            return "*not run*"
+        return "*no value*" if record.get("text/plain") == "nan" else role[0]
+
+    for path, name in names.items():
+        text = path.read_text("utf-8")
+        path.write_text(GLUED.sub(partial(shown, own=name), text), "utf-8")
+
+
+def missing(html: Path) -> list[str]:
+    """Files that the pages of a built book name and that are not there."""
+    absent = set()
+    for page in [p for p in html.rglob("*.html") if "_static" not in p.parts]:
+        for address in set(ADDRESS.findall(page.read_text("utf-8"))):
+            parts = urlsplit(unescape(address))
+            target = page.parent / unquote(parts.path)
+            if not (parts.scheme or parts.netloc or target.exists()):
+                absent.add(f"{page.relative_to(html)}: {address}")
+    return sorted(absent)
+
+
 def build(source: Path, out: Path, fresh: bool) -> int:
     """Run Jupyter Book strictly, into ``out``; returns its exit status.
 
@@ -122,10 +197,14 @@ def build(source: Path, out: Path, fresh: bool) -> int:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(own_code())},
     )
     lines = []
-    for line in process.stdout:
-        lines.append(COLOUR.sub("", line))
-        if found := PROGRESS.search(lines[-1]):
-            print(f"  {' '.join(found.groups())}", flush=True)
+    try:
+        for line in process.stdout:
+            lines.append(COLOUR.sub("", line))
+            if found := PROGRESS.search(lines[-1]):
+                print(f"  {' '.join(found.groups())}", flush=True)
+    except BaseException:
+        process.kill()
+        raise
     out.mkdir(parents=True, exist_ok=True)
     (out / "build.log").write_text("".join(lines))
     if process.wait():

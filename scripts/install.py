@@ -1,7 +1,9 @@
 """Create .venv and install everything from requirements.lock. Standard library only.
 
-torch and torchvision are not in the lock: plain pip installs them, so that each machine
-gets its own build of torch (CPU or CUDA), from wherever its pip looks for packages.
+Everything there is verified by hash, as is uv, which installs it. torch and torchvision
+are not in the lock: plain pip installs them, so that each machine gets its own build of
+torch (CPU or CUDA), from wherever its pip looks for packages; pip compares them with
+the hash that an index gives, if it gives one.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-UV = "uv==0.13.9"
+UV = "scripts/uv.txt"
 OLDEST = (3, 11)
 VENV = Path(".venv")
 PYTHON = str(VENV / ("Scripts/python" if sys.platform == "win32" else "bin/python"))
@@ -54,7 +56,7 @@ def main() -> None:
     pip = (PYTHON, "-m", "pip", "install", *quiet)
     uv = (PYTHON, "-m", "uv", "pip", "install", "--python", PYTHON)
     locked = ("--require-hashes", "-r", "requirements.lock")
-    require("uv", *pip, UV)
+    require("uv", *pip, "--require-hashes", "-r", UV)
     if not run("packages of requirements.lock", *uv, *locked):
         require("the same with pip (slower)", *pip, *locked)
     require(torch, *pip, torch)

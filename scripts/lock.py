@@ -1,4 +1,4 @@
-"""Write requirements.lock and environment.yml from pyproject.toml.
+"""Write requirements.lock, uv.txt and environment.yml from pyproject.toml and uv.in.
 
     python scripts/lock.py [--upgrade]
 
@@ -17,6 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 UNLOCKED = ("torch", "torchvision")
 """Installed by plain pip, which finds the build for this machine: CPU, CUDA, ..."""
+
+SOURCES = {"pyproject.toml": "requirements.lock", "scripts/uv.in": "scripts/uv.txt"}
+"""uv is installed first, and installs the rest."""
 
 ENVIRONMENT = """\
 # Made by `make lock`. conda env create -f environment.yml
@@ -60,12 +63,14 @@ def environment(project: dict, lock: str) -> str:
 def main() -> None:
     """Compile, then write the conda file."""
     options = [f"--no-emit-package={name}" for name in UNLOCKED]
-    options += ["--config-file=scripts/lock.toml", "--all-extras", "--universal"]
+    options += ["--config-file=scripts/lock.toml", "--universal"]
     options += ["--python-version=3.11", "--generate-hashes", "--no-header"]
     options += ["--no-annotate", "--quiet", *sys.argv[1:]]
     uv = [str(Path(sys.executable).with_name("uv")), "pip", "compile"]
-    files = ["pyproject.toml", "-o", "requirements.lock"]
-    subprocess.run([*uv, *files, *options], cwd=ROOT, check=True)
+    for source, target in SOURCES.items():
+        extras = ["--all-extras"] * (source == "pyproject.toml")
+        command = [*uv, source, "-o", target, *options, *extras]
+        subprocess.run(command, cwd=ROOT, check=True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     lock = (ROOT / "requirements.lock").read_text("utf-8")
     (ROOT / "environment.yml").write_text(environment(project, lock), "utf-8")

@@ -9,14 +9,10 @@ explorer) are left out. The pages must have been built (`make book`).
 from __future__ import annotations
 
 import os
-import posixpath
-import re
 import sys
 from pathlib import Path
-from urllib.parse import urldefrag
 
 import yaml
-from bs4 import BeautifulSoup, Tag
 
 from browser import HTML, executable, launched, served
 
@@ -24,7 +20,6 @@ LEFT_OUT = (
     "script, noscript, button, .headerlink, .explorer, details.hide, .toggle-hidden, "
     ".prev-next-footer, .tocsection"
 )
-ADDRESSES = {"img": "src", "a": "href", "source": "src"}
 STYLE = """
 @page { size: A4; margin: 18mm 17mm 20mm; }
 html, body { background: #fff; font-size: 10.5pt; }
@@ -43,28 +38,51 @@ FOOTER = (
     '<div style="font: 8px sans-serif; width: 100%; text-align: center; color: #555">'
     '<span class="pageNumber"></span> / <span class="totalPages"></span></div>'
 )
+FIRST = "notebooks/01_introduction"
+"""A page with MathJax, which becomes the document."""
+JOIN = """async ([names, leftOut]) => {
+  const anchor = (name, place) => `${name.replaceAll("/", "-")}--${place}`;
+  const chapter = async (name) => {
+    const at = new URL(`/${name}.html`, location);
+    const text = await (await fetch(at)).text();
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const article = page.querySelector("article");
+    const all = (selector) => [...article.querySelectorAll(selector)];
+    all(leftOut).forEach((element) => element.remove());
+    all("details").forEach((element) => (element.open = true));
+    all("[id]").forEach((element) => (element.id = anchor(name, element.id)));
+    article.id = anchor(name, "");
+    for (const image of all("[src]"))
+      image.src = new URL(image.getAttribute("src"), at);
+    for (const link of all("a[href]")) {
+      const url = new URL(link.getAttribute("href"), at);
+      const inside = names.find((other) => url.pathname === `/${other}.html`);
+      const isOwn = url.origin === location.origin && inside;
+      link.href = isOwn ? `#${anchor(inside, url.hash.slice(1))}` : url;
+    }
+    return article;
+  };
+  const main = document.createElement("main");
+  main.className = "bd-content";
+  main.append(...(await Promise.all(names.map(chapter))));
+  document.body.replaceChildren(main);
+  document.title = document.title.split(" — ").at(-1);
+  await MathJax.typesetPromise([main]);
+}"""
+"""Replaces a page by the articles of all ``names``: ids begin with the page's name,
+links between pages lead to places in the document."""
 
 
 def main() -> None:
-    """Write the joined page beside the others, print it, remove it."""
+    """Print the book, and say where it is."""
     if not (HTML / "index.html").is_file() or not executable():
         sys.exit("Run `make book` and `make browser` first (or set CHROMIUM).")
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else HTML.parent / "book.pdf"
-    page = HTML / "printed.html"
-    page.write_text(joined(names_in_order()), encoding="utf-8")
-    try:
-        print_page(page, target)
-    finally:
-        page.unlink()
-    print(os.path.relpath(target))
-
-
-def print_page(page: Path, target: Path) -> None:
-    """Print a page of the book with Chromium."""
     with served() as address, launched() as browser:
-        tab = browser.new_page()
-        tab.goto(f"{address}/{page.name}", wait_until="networkidle")
-        tab.evaluate("() => window.MathJax?.startup?.promise.then(() => true)")
+        tab = browser.new_page(color_scheme="light")
+        join(tab, address, names_in_order())
+        tab.add_style_tag(content=STYLE)
+        tab.wait_for_load_state("networkidle")
         tab.pdf(
             path=target,
             format="A4",
@@ -76,6 +94,14 @@ def print_page(page: Path, target: Path) -> None:
             header_template="<span></span>",
             footer_template=FOOTER,
         )
+    print(os.path.relpath(target))
+
+
+def join(tab, address: str, names: list[str]) -> None:
+    """Open one document with all pages."""
+    tab.goto(f"{address}/{FIRST}.html", wait_until="networkidle")
+    tab.evaluate("() => MathJax.startup.promise.then(() => true)")
+    tab.evaluate(JOIN, [names, LEFT_OUT])
 
 
 def names_in_order() -> list[str]:
@@ -83,66 +109,6 @@ def names_in_order() -> list[str]:
     toc = yaml.safe_load((HTML.parents[1] / "_toc.yml").read_text("utf-8"))
     chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
     return [toc["root"], *(chapter["file"] for chapter in chapters)]
-
-
-def joined(names: list[str]) -> str:
-    """One HTML document of the articles of all pages."""
-    texts = {name: (HTML / f"{name}.html").read_text("utf-8") for name in names}
-    soups = {name: BeautifulSoup(t, "html.parser") for name, t in texts.items()}
-    first = soups[names[0]]
-    body = "\n".join(str(chapter(name, soup, names)) for name, soup in soups.items())
-    sheets = "".join(map(str, first.select("link[rel=stylesheet]")))
-    title = first.title.get_text().partition(" — ")[0]
-    head = sheets + f"<style>{STYLE}</style>" + mathjax(soups.values())
-    head = head.replace('href="../', 'href="').replace('src="../', 'src="')
-    return (
-        '<!DOCTYPE html><html lang="en" data-theme="light" data-content_root="./">'
-        f'<head><meta charset="utf-8"><title>{title}</title>{head}</head>'
-        f'<body><main class="bd-content">{body}</main></body></html>'
-    )
-
-
-def mathjax(soups) -> str:
-    """The scripts that typeset equations, from the first page that has them."""
-    for soup in soups:
-        tags = soup.find_all("script")
-        if found := [str(tag) for tag in tags if "mathjax" in str(tag).lower()]:
-            return "".join(found)
-    return ""
-
-
-def chapter(name: str, soup: BeautifulSoup, names: list[str]) -> Tag:
-    """The article of a page, without what paper cannot show.
-
-    Ids begin with the page's name, and addresses fit the joined document.
-    """
-    article = soup.find("article")
-    for element in article.select(LEFT_OUT):
-        element.decompose()
-    for element in article.select("details"):
-        element["open"] = ""
-    for element in article.find_all(id=True):
-        element["id"] = anchor(name, element["id"])
-    article["id"] = anchor(name, "")
-    for tag, key in ADDRESSES.items():
-        for element in article.find_all(tag, attrs={key: True}):
-            element[key] = relocated(name, element[key], names)
-    return article
-
-
-def anchor(name: str, place: str) -> str:
-    return f"{name.replace('/', '-')}--{place}"
-
-
-def relocated(name: str, address: str, names: list[str]) -> str:
-    """An address on page ``name`` as seen from the joined document."""
-    if re.match(r"[a-z]+:|//", address):
-        return address
-    path, place = urldefrag(address)
-    folder = posixpath.dirname(name)
-    path = posixpath.normpath(posixpath.join(folder, path)) if path else f"{name}.html"
-    page = path.removesuffix(".html")
-    return f"#{anchor(page, place)}" if page in names else path
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import jupytext
 import nbformat
+from filelock import FileLock, Timeout
 from jupytext.compare import NotebookDifference, compare_notebooks
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -149,21 +151,43 @@ def find(name: str, choices: Iterable[Path]) -> Path:
     return found[0]
 
 
-def check_names(path: Path, names: Iterable[str]) -> None:
-    """Exit if a notebook lacks one of the parameters ``names``."""
+def check(path: Path, values: Mapping) -> None:
+    """Exit where a notebook refuses parameters, before anything is computed."""
     known = parameters_of(path)
-    for name in names:
+    for name in values:
         if name not in known:
             available = ", ".join(known) or "none"
             sys.exit(f"{path.stem} has no parameter {name!r}. It has: {available}.")
+    code = [c.source for c in read(path, values).cells if c.cell_type == "code"]
+    checks = [n for n, source in enumerate(code, 1) if "check_parameters(" in source]
+    try:
+        exec("\n".join(code[: min(checks, default=0)]), {})  # the notebook's own check
+    except (NameError, ValueError) as error:
+        sys.exit(f"{path.stem}: {error}")
 
 
 # ----------------------------------------------------------------------- execution
 def about(path: Path) -> dict:
-    """How an .ipynb was executed (key, seconds, cells), or {}."""
-    if not path.is_file():
-        return {}
-    return json.loads(path.read_text("utf-8"))["metadata"].get("execution", {})
+    """How an .ipynb was executed (key, seconds, cells); {} if missing or damaged."""
+    with suppress(OSError, ValueError, LookupError, AttributeError):
+        return json.loads(path.read_text("utf-8"))["metadata"].get("execution", {})
+    return {}
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until nothing else executes or builds in this clone."""
+    (ROOT / "_build").mkdir(exist_ok=True)
+    lock = FileLock(ROOT / "_build" / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("Another build is running here; waiting for it to end.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def project_state() -> str:
@@ -307,8 +331,8 @@ async def run(job: Job) -> str:
             stderr=subprocess.DEVNULL,  # of the kernel's start
             env=os.environ | {"PYTHONPATH": os.pathsep.join(own_code())},
         )
-    except CellExecutionError as error:
-        return f"{job.name} failed in a cell:\n{COLOUR.sub('', str(error))}"
+    except CellExecutionError:
+        return f"{job.name}, {failure(job.notebook)}"
     took = time.monotonic() - start
     keep_phone_forms(job.notebook)
     if complaints := stderr_of(job.notebook):
@@ -332,6 +356,28 @@ def keep_phone_forms(notebook: NotebookNode) -> None:
     for output in outputs:
         if form := output.get("data", {}).pop(PHONE, None):
             output.metadata["phone"] = form
+
+
+def failure(notebook: NotebookNode) -> str:
+    """Which cell failed, its error, and the lines of cells and project on the way."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    number, error = next(
+        (number, output)
+        for number, cell in enumerate(code, 1)
+        for output in cell.outputs
+        if output.output_type == "error"
+    )
+    shown, is_own = [], False
+    for line in COLOUR.sub("", "\n".join(error.traceback)).splitlines():
+        if line.startswith(("Cell In", "File ")):
+            is_own = line.startswith("Cell") or re.search(
+                r"src/(helpers|pipeline)", line
+            )
+            place = line
+        elif is_own and re.match(r"-+> \d+", line):
+            shown += [place, line]
+    head = f"cell {number} failed: {error.ename}: {error.evalue}"
+    return "\n  ".join([head, *shown])
 
 
 def stderr_of(notebook: NotebookNode) -> str:

@@ -8,7 +8,7 @@ import sys
 
 import yaml
 
-from notebooks import ROOT, Job, check_names, find, read, run
+from notebooks import ROOT, Job, check, find, read, run
 
 
 def main(name: str, *settings: str) -> None:
@@ -17,12 +17,12 @@ def main(name: str, *settings: str) -> None:
         if "=" not in setting:
             sys.exit(f"P takes name=value, separated by spaces; got {setting!r}.")
     text = find(name, sorted((ROOT / "notebooks").glob("*.md")))
-    values = dict(setting.split("=", 1) for setting in settings)
-    check_names(text, values)
+    given = dict(setting.split("=", 1) for setting in settings)
+    values = {name: yaml.safe_load(value) for name, value in given.items()}
+    check(text, values)
     file = "_".join([text.stem, *settings]).replace("/", "-") + ".ipynb"
     result = ROOT / "_build" / "runs" / file
-    notebook = read(text, {name: yaml.safe_load(v) for name, v in values.items()})
-    if failure := asyncio.run(run(Job(text, result, notebook, key=""))):
+    if failure := asyncio.run(run(Job(text, result, read(text, values), key=""))):
         sys.exit(failure)
     print(f"The executed notebook is {os.path.relpath(result)}")
 

@@ -1,8 +1,9 @@
 """Serve the built book on this machine: python scripts/serve.py [PORT] [FOLDER].
 
 A static server on the loopback interface that compresses text, as web servers do, and
-adds two headers that let a page share memory with its worker: a running cell can then
-be interrupted without losing what earlier cells computed.
+adds headers: a page may share memory with its worker, so that a running cell can be
+interrupted without losing what earlier cells computed, and may ask only this server.
+Nothing outside of the folder is served, and no folder is listed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ TYPES = {
     ".webp": "image/webp",
 }
 HEADERS = {
+    "Content-Security-Policy": "connect-src 'self'; worker-src 'self'; "
+    "object-src 'none'; base-uri 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cache-Control": "no-cache",
@@ -38,7 +42,9 @@ class Handler(SimpleHTTPRequestHandler):
     extensions_map = SimpleHTTPRequestHandler.extensions_map | TYPES
 
     def send_head(self):
-        path = Path(self.translate_path(self.path))
+        path = self.inside()
+        if path is None:
+            return self.send_error(404)
         accepted = "gzip" in self.headers.get("Accept-Encoding", "")
         is_known = "If-Modified-Since" in self.headers
         compress = accepted and not is_known and path.suffix in COMPRESSED
@@ -53,6 +59,18 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Last-Modified", self.date_time_string(changed.st_mtime))
         self.end_headers()
         return io.BytesIO(content)
+
+    def inside(self) -> Path | None:
+        """The path that is asked for; None if it leads out of the folder."""
+        try:
+            path = Path(self.translate_path(self.path))
+            return path if path.resolve().is_relative_to(self.directory) else None
+        except (OSError, ValueError):  # too long, or with a zero byte
+            return None
+
+    def list_directory(self, path):
+        """Folders are not listed."""
+        return self.send_error(404)
 
     def end_headers(self) -> None:
         for name, value in HEADERS.items():
@@ -84,6 +102,7 @@ def server(
 
     The caller runs and closes it.
     """
+    folder = Path(folder).resolve()
     return Server(("127.0.0.1", port), functools.partial(handler, directory=folder))
 
 
@@ -91,6 +110,8 @@ def main(port: str = "8000", folder: str | Path = HTML) -> None:
     """Serve until interrupted."""
     if not Path(folder, "index.html").is_file():
         sys.exit("The book has not been built yet: run `make book`.")
+    if not (port.isdecimal() and int(port) < 2**16):
+        sys.exit(f"PORT must be a whole number from 0 to 65535; got {port!r}.")
     try:
         with server(folder, int(port)) as running:
             address = f"http://127.0.0.1:{running.server_port}/"

@@ -30,4 +30,5 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with notebooks.alone():
+        main(sys.argv[1:])

@@ -1,5 +1,6 @@
 """Verdicts follow the rules, and tables show every row of the file."""
 
+import html
 from dataclasses import astuple, replace
 
 import numpy as np
@@ -184,7 +185,7 @@ def test_rows_have_the_fields_of_the_file_and_what_was_found():
     table = claims.rows({"full_ab": Finding(0.6167, 0.6, 0.63)}).set_index("key")
     assert table.index.tolist() == [row["key"] for row in ROWS]
     shown = table.loc["full_ab", ["value", "low", "high", "verdict", "claim_verdict"]]
-    assert shown.tolist() == [0.6167, 0.6, 0.63, "open", "undecided"]
+    assert shown.tolist() == [0.6167, 0.6, 0.63, "open", "run in part"]
     others = table.drop("full_ab")
     assert others["value"].isna().all()
     assert set(others["verdict"]) == {"not run", "untestable"}
@@ -200,8 +201,8 @@ def test_scoreboard_counts_every_row_of_the_paper_once():
     board = claims.scoreboard(found)
     judged = board[[*claims.JUDGED, *claims.APART]]
     assert judged.sum().sum() == len(rows_of_paper)
-    assert judged.loc["C1"].tolist() == [1, 1, 0, 0, 4, 0, 0]
-    assert judged.loc["C2"].tolist() == [0, 1, 0, 1, 0, 0, 0]
+    assert judged.loc["C1"].tolist() == [1, 1, 0, 0, 4, 0, 0, 0]
+    assert judged.loc["C2"].tolist() == [0, 1, 0, 1, 0, 0, 0, 0]
     assert judged.loc["C4", ["undefined", "not severe"]].tolist() == [5, 1]
     assert judged.loc["C6", ["undefined", "untestable"]].tolist() == [3, 3]
     assert judged.loc["C9", "open"] == 1
@@ -213,7 +214,7 @@ def test_table_shows_values_and_links_and_refuses_unknown_findings():
     found = {"full_ab": exact(0.6167), "full_bc": Finding(0.56, 0.5, 0.6)}
     table = claims.table(["C1"], found)
     assert len(table) == len(CLAIMS["C1"]["rows"])
-    row = table.loc[("C1: partly reproduced", "r(A, B), all nodes")]
+    row = table.loc[("C1: run in part", "r(A, B), all nodes")]
     exactly = CLAIMS["C1"]["severity"]
     assert row.tolist() == ["0.62", "0.61 to 0.63", "0.62", exactly, "holds"]
     assert table["we find (95 % interval)"].iloc[1] == "0.56 (0.50 to 0.60)"
@@ -221,7 +222,7 @@ def test_table_shows_values_and_links_and_refuses_unknown_findings():
         claims.table(["C1"], {"typo": exact(1)})
     linked = claims.table(list(CLAIMS), found, links=True).reset_index()["measure"]
     for measure, row in zip(linked, ROWS, strict=True):
-        assert f">{row['what']}" in measure
+        assert f">{html.escape(row['what'], False)}" in measure
     assert '<a href="01_introduction.html#fig-worked-example">' in linked[0]
 
 
@@ -242,7 +243,8 @@ def test_bounds_chances_and_the_other_code_are_shown_and_extra_tests_apart():
 
 def test_words_for_the_prose():
     found = {"low30_cifar10_images": exact(0.88), "other": WIDE}
-    words = claims.in_words(found | {"low30_cifar10_classes": exact(0.93)})
+    both = found | {"low30_cifar10_classes": exact(0.93)}
+    words = claims.in_words(both, ["C5"])
     assert words == {
         "verdict_C5": "partly reproduced",
         "rows_C5": "1 holds, 1 fails",
@@ -254,3 +256,26 @@ def test_words_for_the_prose():
     }
     twice = {key: exact(0) for key in ("low30_cifar10_images", "low30_cifar10_classes")}
     assert claims.in_words(twice)["rows_C5"] == "2 fail"
+
+
+def test_a_claim_with_rows_that_were_not_run_says_so_and_has_no_verdict():
+    found = {"low30_cifar10_images": exact(0.93)}
+    words = claims.in_words(found)
+    assert words["verdict_C5"] == "run in part"
+    assert words["rows_C5"] == "1 holds, 1 not run"
+    assert words["verdict_C2"] == "not run" and words["rows_C2"] == "2 not run"
+    assert words["verdict_C6"] == "not run"
+    assert words["paper_low30_cifar10_classes"] == 0.9
+    board = claims.scoreboard(found)
+    assert board.loc["C5", ["holds", "not run"]].tolist() == [1, 1]
+
+
+def test_what_the_file_says_reaches_a_table_with_links_escaped(monkeypatch):
+    row = {"key": "x", "what": "<script>1</script>", "paper": "a & b", "at_least": 0}
+    claim = {"id": "C0", "computed": 'p#x"><i>', "severity": "<b>", "says": ""}
+    claim["rows"] = [row | {"format": ".1f"}]
+    monkeypatch.setattr(claims, "contents", lambda: {"claim": [claim]})
+    linked = claims.table(["C0"], {}, links=True).reset_index()
+    text = "".join(linked.astype(str).to_numpy().ravel())
+    assert "<script" not in text and "<b>" not in text and "<i>" not in text
+    assert "&lt;script&gt;" in text and "a &amp; b" in text

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("distributed")
@@ -269,3 +270,25 @@ def test_points_of_the_sweep_are_those_of_the_layer_itself(tmp_path):
     means = sweep.means(found)
     assert means.index.tolist() == [("cifar10", "conv2"), ("cifar10", "fc2")]
     np.testing.assert_allclose(means["r2_50"], found["r2_50"])
+
+
+def listening_at(port=None):
+    """Addresses at which this process and its children wait for a connection."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    opened = [c for process in processes for c in process.net_connections("inet")]
+    waiting = [c.laddr for c in opened if c.status == psutil.CONN_LISTEN]
+    return {laddr.ip for laddr in waiting if port in (None, laddr.port)}
+
+
+def test_a_local_cluster_and_its_dashboard_listen_on_this_machine_only():
+    with connect(n_workers=1, dashboard=True) as client:
+        assert client.dashboard_link.startswith("http://127.0.0.1:")
+        assert listening_at() == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "pbs"])
+def test_the_dashboard_of_a_queue_is_served_on_this_machine_only(scheduler):
+    pytest.importorskip("dask_jobqueue")
+    with cluster.queue_cluster(scheduler, n_workers=0) as started:
+        port = started.scheduler.http_server.port
+        assert listening_at(port) == {"127.0.0.1"}

@@ -216,19 +216,30 @@ def test_the_sheet_holds_every_picture(scene):
         np.testing.assert_array_equal(middle, picture[0, 0])
 
 
-def test_a_folder_of_data_is_written_once_and_complete(tmp_path, monkeypatch):
-    written = []
+def test_a_folder_of_data_is_written_once_and_whole(tmp_path, monkeypatch):
+    written, folder = [], tmp_path / "data"
 
-    def write(folder):
-        folder.mkdir()
-        written.append(folder)
+    def write(part):
+        part.mkdir()
+        written.append(part)
         if len(written) == 1:
             raise OSError("disk full")
+        for name in ("a.js", "b.webp"):
+            (part / name).write_text(name)
 
     monkeypatch.setattr(explorer_data, "write", write)
     with pytest.raises(OSError):
-        explorer_data.write_once(tmp_path / "data")
-    assert not (tmp_path / "data").exists()
+        explorer_data.write_once(folder)
+    assert not folder.exists()
     for _ in range(2):
-        explorer_data.write_once(tmp_path / "data")
-    assert (tmp_path / "data").is_dir() and len(written) == 2
+        explorer_data.write_once(folder)
+    assert len(written) == 2
+    (folder / "a.js").unlink()
+    explorer_data.write_once(folder)
+    (folder / "b.webp").write_text("altered")
+    explorer_data.write_once(folder)
+    assert len(written) == 4
+    assert {path.name: path.read_text() for path in folder.glob("?.*")} == {
+        "a.js": "a.js",
+        "b.webp": "b.webp",
+    }

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from safetensors.numpy import save_file
 from torch import nn
 
@@ -387,3 +387,11 @@ def test_altered_weights_are_refused_though_torch_could_read_them(
     torch.save(random_model(4).state_dict(), path)
     with pytest.raises(ValueError, match=r"b8a52dc0\.pth is damaged"):
         extraction.load_model("squeezenet1_1")
+
+
+@pytest.mark.parametrize("suffix", ["ppm", "eps", "pdf", "icns"])
+def test_other_formats_of_images_are_refused(suffix, tmp_path):
+    Image.new("RGB", (64, 64)).save(path := tmp_path / f"x.{suffix}")
+    with pytest.raises(UnidentifiedImageError) as refused:
+        extraction.open_image(path)
+    assert str(path) in "".join(refused.value.__notes__)

@@ -1,5 +1,7 @@
 """What a figure shows is what its frame holds."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -103,14 +105,6 @@ def test_silent_nodes_have_a_line_per_pair(ax):
     assert len({line.get_linestyle() for line in ax.lines}) == 2
 
 
-def test_thumbnails_show_the_images_in_order(rng):
-    images = rng.integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
-    figures.thumbnails(images)
-    shown = [ax.images[0].get_array() for ax in plt.gcf().axes]
-    np.testing.assert_array_equal(np.stack(shown), images)
-    plt.close("all")
-
-
 def test_rows_of_images_show_each_image_in_its_row(rng):
     images = rng.integers(0, 256, (2, 3, 4, 4, 3), dtype=np.uint8)
     figures.rows_of_images(dict(zip(["first", "PC 1"], images, strict=True)))
@@ -124,32 +118,33 @@ def test_rows_of_images_show_each_image_in_its_row(rng):
     plt.close("all")
 
 
-def test_frames_are_drawn_around_the_chosen_cells(ax):
-    chosen = pd.DataFrame([[False, True], [True, False], [False, False]])
-    figures.heatmap(ax, chosen * 1.0)
-    figures.frame_cells(ax, chosen)
-    frames = [(int(frame.get_y()), int(frame.get_x())) for frame in ax.patches]
-    assert frames == [(0, 1), (1, 0)]
+def test_the_bands_of_a_difference_are_its_own(ax):
+    curve = CURVES[:2].assign(difference=[-0.1, 0.0])
+    bands = {"all": (-0.4, 0.4), "difference": (-0.2, 0.2)}
+    for name, (low, high) in bands.items():
+        curve = curve.assign(**{f"{name}_low": low, f"{name}_high": high})
+    figures.difference_curve(ax, SimpleNamespace(name="fruits", curve=curve))
+    drawn = [band.get_paths()[0].vertices[:, 1] for band in ax.collections]
+    assert [(y.min(), y.max()) for y in drawn] == list(bands.values())
 
 
-def test_specification_curve_ranks_changes_above_marks_of_their_choices():
-    frame = pd.DataFrame(
+def test_rows_of_claims_show_bounds_values_and_verdicts(ax):
+    rows = pd.DataFrame(
         {
-            "similarity": ["cosine", "pearson", "cosine"],
-            "change": [0.2, -0.1, 0.0],
-            "low": [0.1, -0.2, -0.1],
-            "high": [0.3, -0.05, 0.1],
-            "verdict": ["clear improvement", "clear loss", "neither"],
+            "claim": ["C1", "C2"],
+            "short": ["a", "b"],
+            "paper": [0.5, "possible"],
+            "at_least": [0.4, np.nan],
+            "at_most": [np.nan, 0.2],
+            "value": [0.45, np.nan],
+            "low": [0.4, np.nan],
+            "high": [0.5, np.nan],
+            "verdict": ["holds", "undefined"],
         }
     )
-    top, grid = figures.panels(1, 2)[:, 0]
-    choices = {"similarity": ["pearson", "cosine"]}
-    figures.specification_curve(top, grid, frame, choices)
-    drawn = {line.get_label(): line.get_xydata().tolist() for line in top.lines}
-    assert drawn["clear loss"] == [[0, -0.1]]
-    assert drawn["neither"] == [[1, 0]] and drawn["clear improvement"] == [[2, 0.2]]
-    marks = np.concatenate([line.get_xydata() for line in grid.lines])
-    assert sorted(marks.tolist()) == [[0, 0], [1, 1], [2, 1]]
-    named = [label.get_text() for label in grid.get_yticklabels()]
-    assert named == ["Pearson", "cosine"]
-    plt.close("all")
+    figures.claim_rows(ax, rows, (0, 1))
+    asked = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches]
+    np.testing.assert_allclose(asked, [(0.4, 1), (0, 0.2)])
+    shown = [c.lines[0].get_xydata().tolist() for c in ax.containers[1:]]
+    assert shown[0] == [[0.45, 0]] and not any(shown[1:])
+    assert [text.get_text() for text in ax.texts] == ["  undefined"]

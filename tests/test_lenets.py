@@ -58,6 +58,15 @@ def test_they_are_computed_once_and_read_as_the_same_bits(
             data.load_lenets("cifar10", n_models, "_lr0.001")
 
 
+def test_a_damaged_file_is_computed_again(computed, tmp_path, monkeypatch):
+    monkeypatch.setattr(lenets, "folder", lambda: tmp_path)
+    monkeypatch.setattr(lenets, "compute", lambda *_, **__: computed)
+    (path,) = lenets.ensure("cifar10_lr0.001")
+    path.write_bytes(path.read_bytes()[:1000])
+    assert lenets.ensure("cifar10_lr0.001") == [path]
+    same(data.load_lenets(*VARIANT), computed)
+
+
 def test_models_of_several_files_are_joined_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(lenets, "folder", lambda: tmp_path)
     models = data.load_lenets("cifar10", 23)

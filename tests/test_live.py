@@ -8,10 +8,12 @@ import io
 import json
 import os
 import sys
+import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
@@ -21,6 +23,7 @@ import live
 import live_fetch
 import live_runner
 import notebooks
+import serve
 
 SECTIONS = sorted((notebooks.ROOT / "notebooks").glob("*.md"))
 every_section = pytest.mark.parametrize("text", SECTIONS, ids=lambda path: path.stem)
@@ -313,3 +316,33 @@ def test_the_server_compresses_text_and_notices_changes(tmp_path):
         assert get() == (None, b"text " * 1000)
         (tmp_path / "a.js").write_bytes(b"other")
         assert gzip.decompress(get(**gzipped)[1]) == b"other"
+
+
+@pytest.mark.parametrize(
+    "path", ["%00", "a%00.html", "folder/", "link.html", "out/x", "../x", "n" * 5000]
+)
+def test_the_server_gives_nothing_but_files_of_the_book(path, tmp_path):
+    (html := tmp_path / "html" / "folder").mkdir(parents=True)
+    (secret := tmp_path / "x").write_text("secret")
+    (html.parent / "link.html").symlink_to(secret)
+    (html.parent / "out").symlink_to(tmp_path)
+    with browser.served(html.parent) as address:
+        with pytest.raises(urllib.error.HTTPError, match="404|414"):
+            urllib.request.urlopen(f"{address}/{path}")
+        (html.parent / "a.html").write_text("still here")
+        assert urllib.request.urlopen(f"{address}/a.html").read() == b"still here"
+
+
+@pytest.mark.parametrize("port", ["", "x", "-1", "65536", "80.5"])
+def test_the_server_refuses_bad_ports(port, tmp_path):
+    (tmp_path / "index.html").write_text("")
+    with pytest.raises(SystemExit, match="PORT must be a whole number from 0 to 65535"):
+        serve.main(port, tmp_path)
+
+
+def test_the_server_listens_on_this_machine_only(tmp_path):
+    with browser.served(tmp_path) as address:
+        port = int(address.rpartition(":")[2])
+        opened = psutil.Process().net_connections("inet")
+        listening = [c.laddr for c in opened if c.status == psutil.CONN_LISTEN]
+        assert [laddr.ip for laddr in listening if laddr.port == port] == ["127.0.0.1"]

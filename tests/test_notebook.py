@@ -31,7 +31,9 @@ VALID = {
 
 # ---------------------------------------------------------------------- parameters
 def test_valid_parameters_pass_among_what_a_notebook_defines():
-    shell = {"In": [], "Out": {}, "_": 1, "_i1": "x", "exit": print}
+    cells, outputs = [], {}
+    shell = {"In": cells, "_ih": cells, "Out": outputs, "_oh": outputs, "exit": print}
+    shell |= {"_": 1, "_i1": "x", "__name__": "x", "open": open}
     imported = {"np": types.ModuleType("np"), "check_parameters": check_parameters}
     check_parameters(VALID | shell | imported, **RULES)
 
@@ -45,6 +47,10 @@ def test_bounds_are_included_and_a_whole_number_is_a_number():
     [
         ({"datset": "mnist"}, NameError, "'datset'; did you mean 'dataset'"),
         ({"zzz": 1}, NameError, "'zzz'; known: dataset, n_models"),
+        ({"_n_models": 5}, NameError, "'_n_models'; did you mean 'n_models'"),
+        ({"open": 5}, NameError, "unknown parameter 'open'"),
+        ({"In": [1], "_ih": []}, NameError, "unknown parameter 'In'"),
+        ({"parameters": 5}, NameError, "unknown parameter 'parameters'"),
         ({"n_models": "10"}, ValueError, "n_models must be a whole number .* got '10'"),
         ({"n_models": 2.0}, ValueError, "whole number from 1 to 50; got 2.0"),
         ({"n_models": True}, ValueError, "whole number from 1 to 50; got True"),
@@ -135,7 +141,8 @@ def test_findings_travel_to_other_pages_and_into_the_prose(
     glued = texts(published)
     assert glued["without_ab"] == "-0.0625" and glued["without_ab_low"] == "-0.25"
     assert glued["without_ab_chance"] == "0.5"
-    assert glued["paper_without_ab"] == "-0.06" and glued["rows_C1"] == "'1 open'"
+    assert glued["paper_without_ab"] == "-0.06"
+    assert glued["rows_C1"] == "'1 open, 5 not run'"
 
 
 def test_a_page_that_was_not_executed_is_named(tmp_path, monkeypatch):

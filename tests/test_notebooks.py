@@ -2,16 +2,27 @@
 reader is told if something is wrong."""
 
 import asyncio
+import errno
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import nbformat
+import psutil
 import pytest
 
 import build
 import notebooks
 import run
 import sync
+from helpers.notebook import records
 
+REPOSITORY = notebooks.ROOT
 HEAD = """---
 kernelspec:
   name: python3
@@ -189,7 +200,7 @@ def test_a_notebook_runs_with_parameters_and_records_its_time(project):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("1 / 0", "01_a failed in a cell:\n.*ZeroDivisionError"),
+        ("1 / 0", r"01_a, cell 2 failed: ZeroDivisionError: division .*-> 1 1 / 0\Z"),
         ("import sys; print('oh', file=sys.stderr)", "01_a wrote to stderr:\noh"),
     ],
 )
@@ -223,19 +234,152 @@ def test_run_refuses_unknown_names(arguments, message, project):
         run.main(*arguments)
 
 
+CHECK = """
+```{code-cell} ipython3
+from helpers.notebook import check_parameters
+check_parameters(globals(), n=(1, 50))
+```
+
+```{code-cell} ipython3
+raise KeyError("computed")
+```
+"""
+
+
 @pytest.mark.parametrize(
-    ("params", "message"),
+    ("text", "message"),
     [
-        ({"03_c": {}}, "no notebook '03_c'. There are: 01_a, 02_b"),
-        ({"01_a": {"m": 1}}, "01_a has no parameter 'm'. It has: n."),
-        ({"01_a": 5}, "must be a mapping"),
+        ("03_c: {}", "no notebook '03_c'. There are: 01_a, 02_b"),
+        ("01_a: {m: 1}", "01_a has no parameter 'm'. It has: n."),
+        ("01_a: {_n: 1}", "01_a has no parameter '_n'"),
+        ("01_a: {open: 1}", "01_a has no parameter 'open'"),
+        ("01_a: 5", "must be a mapping"),
+        ("[01_a]", r"must map notebooks to their parameters; got \['01_a'\]"),
+        ("01_a: {n: [}", "is not YAML: while parsing"),
+        ("01_a: {n: 99}", "01_a: parameter n must be a whole number from 1 to 50"),
+        ("01_a: {n: ten}", "got 'ten'"),
     ],
 )
-def test_the_book_refuses_unknown_notebooks_and_parameters(params, message, project):
+def test_bad_parameters_are_refused_in_a_sentence(text, message, project):
+    edit(project, "01_a", "Prose.", CHECK)
+    (file := project / "my params.yaml").write_text(text)
     with pytest.raises(SystemExit, match=message):
-        build.checked(params)
-    assert build.checked({"01_a": {"n": 3}}) == {"01_a": {"n": 3}}
-    assert build.checked(None) == {}
+        build.checked(file)
+    with pytest.raises(SystemExit, match=r"none\.yaml cannot be read: No such file"):
+        build.checked(project / "none.yaml")
+    file.write_text("01_a: {n: 3}")
+    assert build.checked(file) == {"01_a": {"n": 3}}
+
+
+def test_a_path_with_a_space_reaches_the_builder():
+    command = ["make", "--dry-run", "book", "PARAMS=my params.yaml"]
+    shown = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert '--params "my params.yaml"' in shown.stdout
+
+
+def test_a_damaged_result_is_executed_again(project, executed):
+    (job, _) = execute(project)
+    job.result.write_bytes(job.result.read_bytes()[:100])
+    execute(project)
+    assert executed == ["01_a", "02_b", "01_a"]
+
+
+def test_two_builds_do_not_run_at_once(project, capsys):
+    order = []
+
+    def second():
+        with notebooks.alone():
+            order.append("second")
+
+    with notebooks.alone():
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "Another build is running" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_named(project, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "_build/executed/x")
+
+    monkeypatch.setattr(build, "make", full)
+    monkeypatch.setattr(sys, "argv", ["build.py"])
+    assert build.main() == 1
+    assert "The disk is full: _build/executed/x" in capsys.readouterr().out
+
+
+def test_numbers_that_parameters_left_out_are_shown_as_not_run(tmp_path):
+    outputs = [
+        nbformat.v4.new_output(
+            "display_data",
+            {"application/papermill.record/text/plain": text},
+            metadata={"scrapbook": {"name": name}},
+        )
+        for name, text in (("r2", "0.5"), ("undefined", "nan"))
+    ]
+    prose = "{glue:text}`r2:.2f` {glue:text}`gone:.0%` {glue:}`undefined`"
+    code = nbformat.v4.new_code_cell("1", outputs=outputs)
+    cells = [code, nbformat.v4.new_markdown_cell(prose)]
+    (tmp_path / "notebooks").mkdir()
+    path = tmp_path / "notebooks" / "01_a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    other = "{glue:text}`/notebooks/01_a.ipynb::r2:.2f`"
+    (tmp_path / "x.md").write_text(f"{other} {{glue:}}`/notebooks/01_a.md::gone`")
+    build.mark_not_run(tmp_path)
+    marked = nbformat.read(path, as_version=4).cells[1].source
+    assert marked == "{glue:text}`r2:.2f` *not run* *no value*"
+    assert (tmp_path / "x.md").read_text() == f"{other} *not run*"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "left_out", [{"dataset": "mnist"}, {"dataset": "cifar10", "items": "images"}]
+)
+def test_parameters_that_leave_out_rows_run_to_the_scoreboard(left_out, tmp_path):
+    (folder := tmp_path / "notebooks").mkdir()
+    for pair in (REPOSITORY / "notebooks").glob("0[134]*.ipynb"):
+        shutil.copy(pair, folder)
+    small = {"n_models": 2, "n_images": 20}
+    for start, values in (("02", small | left_out), ("05", small | {"n_ties": 2})):
+        (text,) = (REPOSITORY / "notebooks").glob(f"{start}*.md")
+        result = folder / f"{text.stem}.ipynb"
+        job = notebooks.Job(text, result, notebooks.read(text, values), "")
+        assert asyncio.run(notebooks.run(job)) == ""
+    glued = records(nbformat.read(result, as_version=4))
+    assert glued["verdict_C2"]["text/plain"] == "'run in part'"
+    assert "not run" in glued["rows_C3"]["text/plain"]
+
+
+def test_a_file_that_pages_name_is_missed(tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "a b.csv").write_text("1")
+    page = '<a href="../a%20b.csv#x"></a><a href="https://x.org/y"><img src="no.png">'
+    (tmp_path / "book" / "x.html").write_text(page)
+    assert build.missing(tmp_path) == ["book/x.html: no.png"]
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_the_kernels(project):
+    edit(project, "01_a", "print(n + 1)", "import time; time.sleep(300)")
+    code = (
+        "import sys, notebooks as n\nfrom pathlib import Path\n"
+        "n.ROOT = Path(sys.argv[1])\n"
+        "n.compute_activations = lambda: None; n.project_state = lambda: 'x'\n"
+        "n.execute(names=['01_a'], folder=n.ROOT / 'executed')"
+    )
+    command = [sys.executable, "-c", code, str(project)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = psutil.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while not (children := process.children(recursive=True)):
+        time.sleep(0.1)
+    time.sleep(3)  # until the cell runs
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) != 0
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
 
 
 def test_staging_keeps_the_time_of_what_is_unchanged(project, executed):

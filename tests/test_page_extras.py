@@ -1,6 +1,5 @@
 """What pages get beyond the theme: cards, tables, pictures, the printed document."""
 
-import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +10,9 @@ from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-import make_pdf
-import make_pictures
+import make_card
 import page
+import policy
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 
@@ -86,66 +85,37 @@ def test_tables_are_found_in_outputs_and_figures_by_their_name():
         page.figure_cell(notebook, "fig-y")
 
 
+def test_a_table_that_is_offered_and_missing_is_a_warning(monkeypatch):
+    cell = new_code_cell('download("fig-x", frame)\ndownload(\n    "tab-y", frame)')
+    monkeypatch.setattr(page, "notebook_of", lambda *_: new_notebook(cells=[cell]))
+    warned = []
+    monkeypatch.setattr(page.log, "warning", lambda text, name: warned.append(name))
+    app = SimpleNamespace(env=SimpleNamespace(docname="notebooks/x"))
+    page.link_values(app, new_document("x"))
+    assert warned == ["fig-x.csv", "tab-y.csv"]
+
+
+def test_the_policy_names_every_inline_script_and_stays_the_same():
+    html = (
+        '<head><meta charset="utf-8"><script>let a = 1;</script><script src="x.js">'
+        '</script></head><button onclick="f(&quot;x&quot;)"></button>'
+        '<script type="application/json">{}</script>'
+    )
+    protected = policy.with_policy(html, policy.policy_of([html]))
+    meta = BeautifulSoup(protected, "html.parser").find(
+        "meta", attrs={"http-equiv": True}
+    )
+    scripts = meta["content"].split("script-src ")[1].split(";")[0].split()
+    expected = [f"'sha256-{policy.digest(code)}'" for code in ("let a = 1;", 'f("x")')]
+    assert sorted(scripts) == sorted(["'self'", "'unsafe-hashes'", *expected])
+    assert policy.with_policy(protected, policy.policy_of([html])) == protected
+
+
 # ------------------------------------------------------------------------- pictures
 def test_the_card_has_its_size_and_is_small():
     with Image.open(STATIC / "card.png") as image:
-        assert image.size == make_pictures.CARD
+        assert image.size == make_card.CARD
     assert (STATIC / "card.png").stat().st_size < 300_000
-
-
-@pytest.mark.parametrize(
-    ("file", "fires", "look"),
-    [
-        ("favicon.svg", make_pictures.ICON, "light"),
-        ("logo.svg", make_pictures.LOGO, "light"),
-        ("logo-dark.svg", make_pictures.LOGO, "dark"),
-    ],
-)
-def test_pictures_are_those_of_the_script(file, fires, look):
-    text = (STATIC / file).read_text()
-    assert text == make_pictures.dots(fires, make_pictures.QUIET[look])
-    circles = [e for e in ET.fromstring(text).iter() if e.tag.endswith("circle")]
-    fills = [circle.get("fill") == make_pictures.FIRES for circle in circles]
-    assert fills == list(fires.ravel() == 1)
-
-
-def test_the_logo_goes_from_lowest_to_highest_poz_and_ends_in_a_ghost():
-    rate = make_pictures.LOGO.mean(axis=0)
-    assert (rate[1:] <= rate[:-1]).all() and rate[-1] == 0
-
-
-# ------------------------------------------------------------------------- printing
-NAMES = ["book/index", "notebooks/a"]
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("#top", "#book-index--top"),
-        ("../notebooks/a.html", "#notebooks-a--"),
-        ("../notebooks/a.html#here", "#notebooks-a--here"),
-        ("../_images/x.png", "_images/x.png"),
-        ("https://example.org/a.html#x", "https://example.org/a.html#x"),
-        ("mailto:a@example.org", "mailto:a@example.org"),
-        ("../values/a.csv", "values/a.csv"),
-    ],
-)
-def test_addresses_lead_to_the_same_place_in_the_joined_document(address, expected):
-    assert make_pdf.relocated("book/index", address, NAMES) == expected
-
-
-def test_a_joined_chapter_keeps_the_text_and_drops_what_paper_cannot_show():
-    html = (
-        '<article><h1 id="t">Title<a class="headerlink" href="#t">#</a></h1>'
-        '<details class="hide"><pre>code</pre></details>'
-        '<details><p id="p">shown</p></details>'
-        '<button>Copy</button><a href="#p">link</a></article>'
-    )
-    soup = BeautifulSoup(html, "html.parser")
-    article = make_pdf.chapter("book/index", soup, NAMES)
-    assert article.get_text(" ", strip=True) == "Title shown link"
-    assert article.find("a")["href"] == "#" + article.find("p")["id"]
-    assert article.find("details").has_attr("open")
 
 
 def test_errors_of_a_docstring_are_parted_from_their_reason():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import data, inference, sparsity
+from helpers import data, figures, inference, sparsity
 from pipeline import specification_tables as tables
 from pipeline import specifications as spec
 
@@ -194,3 +194,25 @@ def test_the_two_steps_of_pruning_add_up(analysed):
     ghosts = found[(found["pruning"] == spec.GHOSTS) & (found["PoZ from"] == spec.SAME)]
     np.testing.assert_allclose(ghosts["lost activity"], 0, atol=1e-12)
     assert (ghosts["fewer silent nodes"] != 0).any()
+
+
+def test_specification_curve_ranks_changes_above_marks_of_their_choices():
+    frame = pd.DataFrame(
+        {
+            "similarity": ["cosine", "pearson", "cosine"],
+            "change": [0.2, -0.1, 0.0],
+            "low": [0.1, -0.2, -0.1],
+            "high": [0.3, -0.05, 0.1],
+            "verdict": ["clear improvement", "clear loss", "neither"],
+        }
+    )
+    top, grid = figures.panels(1, 2)[:, 0]
+    choices = {"similarity": ["pearson", "cosine"]}
+    tables.specification_curve(top, grid, frame, choices)
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in top.lines}
+    assert drawn["clear loss"] == [[0, -0.1]]
+    assert drawn["neither"] == [[1, 0]] and drawn["clear improvement"] == [[2, 0.2]]
+    marks = np.concatenate([line.get_xydata() for line in grid.lines])
+    assert sorted(marks.tolist()) == [[0, 0], [1, 1], [2, 1]]
+    named = [label.get_text() for label in grid.get_yticklabels()]
+    assert named == ["Pearson", "cosine"]

@@ -129,3 +129,9 @@ def test_the_command_trains_packs_and_registers(small, tmp_path, monkeypatch):
     models = training.load_shipped("mnist")
     assert len(models) == 2 and models.origin["recipe"]["learning_rate"] == 0.004
     assert data.manifest()[0]["command"] == models.origin["command"] == "text"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_missing_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(ValueError, match='needs an NVIDIA GPU .* Use device "cpu"'):
+        training.train_ensemble("mnist", [0], tmp_path, TINY, device="cuda")

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import pdist, squareform
 from sklearn.manifold import ClassicalMDS, smacof
 
 from helpers import checks, data, ensembles, rsa, sparsity
-from helpers.figures import MARKERS, NAMES, PALETTE, WIDTH
+from helpers.figures import NAMES, WIDTH
 from pipeline import lenets
 
 SHARES = np.array([0.01, *(np.arange(1, 41) / 40)])
@@ -221,21 +222,24 @@ def stills(scene: Scene, walk: Walk, shown: list[int]) -> pd.DataFrame:
 
     Returns the places of the items on the maps, as a tidy frame.
     """
-    size = (WIDTH, WIDTH * 0.75)
+    size, places = (WIDTH, WIDTH * 0.75), [_places(scene, walk, k) for k in shown]
     figure, axes = plt.subplots(2, len(shown), figsize=size, squeeze=False)
     limits = np.nanquantile(walk.matrices[shown], [0.02, 0.98])
     reach = np.nanmax(np.abs(walk.maps[shown])) * 1.05
-    for (top, bottom), k in zip(axes.T, shown, strict=True):
+    groups = {"hue": "group", "style": "group", "palette": "colorblind"}
+    for (top, bottom), k, items in zip(axes.T, shown, places, strict=True):
         image = draw_matrix(top, walk.matrices[k], limits)
         share = f"{walk.sizes[k] / walk.sizes[-1]:.0%} of the nodes"
         top.set_title(f"{share}\nR² = {walk.r2[k]:.2f}", fontsize="small")
-        draw_map(bottom, walk.maps[k], scene.groups)
-        bottom.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        sns.scatterplot(items, x="x", y="y", ax=bottom, s=20, linewidth=0, **groups)
+        bottom.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        bottom.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        bottom.get_legend().remove()
     label = "similarity (r)"
     figure.colorbar(image, ax=axes[0], shrink=0.7, label=label, extend="both")
     handles = axes[1, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, fontsize="small")
-    return pd.concat([_places(scene, walk, k) for k in shown])
+    return pd.concat(places)
 
 
 def draw_matrix(ax: Axes, pairs: np.ndarray, limits: np.ndarray):
@@ -248,16 +252,6 @@ def draw_matrix(ax: Axes, pairs: np.ndarray, limits: np.ndarray):
     ax.set(xticks=[], yticks=[])
     low, high = limits
     return ax.imshow(square, vmin=low, vmax=high, cmap="mako_r", interpolation="none")
-
-
-def draw_map(ax: Axes, points: np.ndarray, groups: tuple[str, ...]) -> None:
-    """The items of a map (n_items, 2), with a colour and a marker per group."""
-    for i, group in enumerate(dict.fromkeys(groups)):
-        members = points[np.array(groups) == group]
-        style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i]}
-        ax.scatter(*members.T, s=14, label=group, linewidth=0, **style)
-    ax.set(xticks=[], yticks=[], aspect="equal")
-    ax.spines[:].set_visible(True)
 
 
 def _places(scene: Scene, walk: Walk, k: int) -> pd.DataFrame:

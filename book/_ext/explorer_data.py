@@ -19,7 +19,9 @@ from matplotlib import colormaps
 from PIL import Image
 
 import explorer
+import live_fetch
 from explorer import Scene, Walk
+from helpers import data
 from helpers.figures import NAMES
 from page import ROOT
 from pipeline import manifest
@@ -28,6 +30,8 @@ TILE, PER_ROW = 72, 10
 """Pixels of a picture's side, twice what the map shows; pictures in a row."""
 START = 8
 """Position of the size that is shown first."""
+SUMS = "sha256.json"
+"""What each file was when it was written."""
 UNDEFINED = np.iinfo(np.int16).min
 """The code of NaN."""
 UNIT = 10_000
@@ -47,21 +51,31 @@ def add(app, exception) -> None:
     key = hashlib.sha256(manifest.state().encode() + b"".join(scripts)).hexdigest()[:12]
     folder = ROOT / "_build" / f"explorer-{key}"
     write_once(folder)
-    shutil.copytree(folder, Path(app.outdir) / "explorer", dirs_exist_ok=True)
+    target = Path(app.outdir) / "explorer"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns(SUMS))
 
 
 def write_once(folder: Path) -> None:
-    """Write everything into ``folder`` unless it exists; it appears only when complete.
+    """Write everything into ``folder`` unless it is there, whole and unchanged.
 
-    Folders of other states of the project are removed.
+    It appears only when complete. Folders of other states of the project are removed.
     """
-    if not folder.exists():
-        for old in folder.parent.glob("explorer-*"):
-            shutil.rmtree(old)
-        part = folder.with_name(f"{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)  # of a write that was interrupted
-        write(part)
-        part.rename(folder)
+    if is_whole(folder):
+        return
+    part = folder.with_name(f"{folder.name}.part")
+    for old in (folder, part, *folder.parent.glob("explorer-*")):
+        shutil.rmtree(old, ignore_errors=True)
+    write(part)
+    sums = {path.name: data.file_sha256(path) for path in part.iterdir()}
+    (part / SUMS).write_text(json.dumps(sums))
+    part.rename(folder)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of ``folder`` is there and what it was when it was written."""
+    sums = folder / SUMS
+    return sums.is_file() and not live_fetch.wrong(folder, json.loads(sums.read_text()))
 
 
 def write(folder: Path) -> None:

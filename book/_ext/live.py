@@ -199,7 +199,8 @@ def listing(live: Path) -> dict:
     """What the worker needs to know of the files: places, sizes, hashes."""
     folder = live / "files"
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    runtime_files = (live / "runtime").glob("*")
+    of_python = [*(live / "runtime").glob("*"), live / "helpers.zip"]
+    names = {path.relative_to(live).as_posix(): path for path in of_python}
     return {
         "files": [
             {
@@ -209,7 +210,7 @@ def listing(live: Path) -> dict:
             }
             for path in files
         ],
-        "helpers": data.file_sha256(live / "helpers.zip")[:12],
+        "sha256": {name: data.file_sha256(path) for name, path in names.items()},
         "packages": list(live_fetch.WANTED),
-        "bytes": sum(path.stat().st_size for path in runtime_files),
+        "bytes": sum(path.stat().st_size for path in of_python),
     }

@@ -24,6 +24,7 @@ from pathlib import Path
 import nbformat
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from helpers.notebook import records
@@ -34,7 +35,11 @@ CARD_ALT = (
     "Insertion curves: R² with the full similarity matrix against the share of nodes, "
     "for three orders of nodes."
 )
+DOWNLOAD = re.compile(r"""\bdownload\(\s*["']([\w-]+)["']""")
 EMPTY_HEADING = re.compile(r"<th([^>]*)>((?:\s|&nbsp;|&#160;)*)</th>")
+
+
+log = logging.getLogger(__name__)
 
 
 class captioned_table(nodes.figure):
@@ -46,6 +51,7 @@ class repeated_figure(nodes.figure):
 
 
 def setup(app) -> dict:
+    app.setup_extension("policy")
     as_figure = (
         lambda writer, node: writer.visit_figure(node),
         lambda writer, node: writer.depart_figure(node),
@@ -147,10 +153,20 @@ def tables(notebook: nbformat.NotebookNode | None) -> dict[str, str]:
     return {name: r["text/csv"] for name, r in found.items() if "text/csv" in r}
 
 
+def offered(notebook: nbformat.NotebookNode | None) -> set[str]:
+    """The files that the cells of a notebook offer, by name."""
+    cells = notebook.cells if notebook else ()
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    return {f"{name}.csv" for name in DOWNLOAD.findall(code)}
+
+
 def link_values(app, doctree) -> None:
     """Link, below each figure or table, the CSV file of the same name."""
     docname = app.env.docname
-    names = tables(notebook_of(app.env, docname))
+    notebook = notebook_of(app.env, docname)
+    names = tables(notebook)
+    for name in sorted(offered(notebook) - names.keys()):
+        log.warning("%s is missing from the outputs; execute the page again", name)
     up = "../" * docname.count("/")
     for figure in doctree.findall(nodes.figure):
         for name in [f"{i}.csv" for i in figure["ids"] if f"{i}.csv" in names]:

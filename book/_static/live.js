@@ -109,16 +109,24 @@ document.addEventListener("DOMContentLoaded", () => {
     const shared = window.crossOriginIsolated;
     interrupt = shared ? new Uint8Array(new SharedArrayBuffer(1)) : null;
     worker = new Worker(new URL("live_worker.js", assets), { type: "module" });
+    let patience = 0;
     ready = new Promise((resolve, reject) => {
+      const wait = () => {
+        clearTimeout(patience);
+        const message = "nothing has happened for three minutes";
+        patience = setTimeout(() => receive({ kind: "failed", message }), 180_000);
+      };
+      wait();
       receive = ({ kind, bytes, total, message }) => {
+        wait();
         if (kind === "ready") resolve();
         else if (kind === "loading")
           arrived = `${megabytes(bytes)} of ${megabytes(total)} MB, `;
         else
           reject(
             new Error(
-              "Python could not be loaded; its files may be missing from this copy " +
-                `of the book. (${message})`,
+              `Python could not be loaded: ${message}. This copy of the book may be ` +
+                "incomplete.",
             ),
           );
       };
@@ -129,7 +137,10 @@ document.addEventListener("DOMContentLoaded", () => {
         receive({ kind: "failed", message });
       };
       worker.postMessage({ kind: "start", live, interrupt });
-    }).finally(() => tick(null));
+    }).finally(() => {
+      clearTimeout(patience);
+      tick(null);
+    });
     return ready;
   }
 
@@ -228,23 +239,11 @@ document.addEventListener("DOMContentLoaded", () => {
     box.append(pre);
     const absent =
       /ModuleNotFoundError: No module named '([\w.]+)'|\bneeds? (torch)\b/.exec(trace);
-    if (absent) box.append(whereItRuns(absent[1] ?? absent[2]));
+    const remedy =
+      `This needs ${absent?.[1] ?? absent?.[2]}, which this page does not have. ` +
+      "It runs in the notebook: make run, in a clone of the repository.";
+    if (absent) box.append(make("p", "live-note", remedy));
     return box;
-  }
-
-  // For what no browser can do: the services that the book is set up for, if any.
-  function whereItRuns(name) {
-    const buttons = document.querySelectorAll(".dropdown-launch-buttons a[href]");
-    const text = `This needs ${name}, which this page does not have. `;
-    const note = make("p", "live-note", `${text}It runs in the notebook: `);
-    note.append(make("code", "", "make run"), " in a clone of the repository");
-    for (const { href } of buttons) {
-      const link = make("a", "", new URL(href).hostname);
-      link.href = href;
-      note.append(", or at ", link);
-    }
-    note.append(".");
-    return note;
   }
 
   // The controls at which the error of a hidden cell is shown.
@@ -330,7 +329,8 @@ document.addEventListener("DOMContentLoaded", () => {
     cell.source = source;
     if (cell.field.value !== source) cell.field.value = source;
     const changed = source !== cell.original;
-    cell.pre.innerHTML = changed ? coloured(source) : cell.colours;
+    if (changed) cell.pre.textContent = `${source}\n`;
+    else cell.pre.innerHTML = cell.colours;
     cell.undo.disabled = !changed && !hasOutput(cell);
     for (const other of cells.slice(cell.number)) {
       other.failed = false;
@@ -433,34 +433,5 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function megabytes(bytes) {
     return Math.round(bytes / 1e6);
-  }
-
-  // Python in the colours that the rest of the page has (class names of Pygments).
-  function coloured(source) {
-    const keywords =
-      "False|None|True|and|as|assert|async|await|break|class|continue|def|del|elif|" +
-      "else|except|finally|for|from|global|if|import|in|is|lambda|nonlocal|not|or|" +
-      "pass|raise|return|try|while|with|yield";
-    const kinds = {
-      c1: "#[^\\n]*",
-      s2:
-        "[rbfuRBFU]{0,2}(?:\"\"\"[^]*?\"\"\"|'''[^]*?'''|" +
-        "\"(?:\\\\.|[^\"\\\\\\n])*\"?|'(?:\\\\.|[^'\\\\\\n])*'?)",
-      mi: "\\b\\d[\\w.]*",
-      k: `\\b(?:${keywords})\\b`,
-      n: "[A-Za-z_]\\w*",
-      o: "[-+*/%=<>!&|^~@]+",
-    };
-    const patterns = Object.entries(kinds).map(([kind, p]) => `(?<${kind}>${p})`);
-    const safe = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
-    let html = "";
-    let at = 0;
-    for (const found of source.matchAll(new RegExp(patterns.join("|"), "g"))) {
-      const kind = Object.keys(kinds).find((name) => found.groups[name] !== undefined);
-      const before = safe(source.slice(at, found.index));
-      html += `${before}<span class="${kind}">${safe(found[0])}</span>`;
-      at = found.index + found[0].length;
-    }
-    return `${html}${safe(source.slice(at))}\n`;
   }
 });

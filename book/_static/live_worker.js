@@ -14,11 +14,14 @@ let pyodide, runner, names;
 async function start({ live, interrupt }) {
   try {
     const listed = await (await ask(`${live}files.json`, { cache: "no-cache" })).json();
-    countBytes(listed.bytes);
+    checkFetched(live, listed);
+    // import() does not go through fetch
+    for (const name of ["pyodide.mjs", "pyodide.asm.mjs"])
+      await ask(`${live}runtime/${name}`);
     const { loadPyodide } = await import(`${live}runtime/pyodide.mjs`);
     pyodide = await loadPyodide({ indexURL: `${live}runtime/`, env: ENVIRONMENT });
     await pyodide.loadPackage(listed.packages, { messageCallback: () => {} });
-    const helpers = await ask(`${live}helpers.zip?v=${listed.helpers}`);
+    const helpers = await ask(`${live}helpers.zip?v=${listed.sha256["helpers.zip"]}`);
     const extractDir = `${ROOT}/src`;
     pyodide.unpackArchive(await helpers.arrayBuffer(), "zip", { extractDir });
     for (const file of listed.files)
@@ -60,27 +63,47 @@ async function ask(url, options) {
   return answer;
 }
 
-// Report, a few times a second, how much has arrived of all that is fetched.
-function countBytes(total) {
+// Compare what is fetched with its sha256, and report, a few times a second, how much
+// has arrived. Pyodide goes on without a package that it did not get: so we do not.
+function checkFetched(live, { sha256, bytes: total }) {
   const plain = self.fetch;
   let bytes = 0;
   let reported = 0;
-  self.fetch = async (...request) => {
-    const answer = await plain(...request);
-    if (!answer.ok || !answer.body) return answer;
-    const counter = new TransformStream({
-      transform(chunk, controller) {
-        bytes += chunk.byteLength;
-        if (performance.now() - reported > 200) {
-          reported = performance.now();
-          self.postMessage({ kind: "loading", bytes, total });
-        }
-        controller.enqueue(chunk);
-      },
-    });
-    const { status, headers } = answer;
-    return new Response(answer.body.pipeThrough(counter), { status, headers });
+  const transform = (chunk, controller) => {
+    bytes += chunk.byteLength;
+    if (performance.now() - reported > 200) {
+      reported = performance.now();
+      self.postMessage({ kind: "loading", bytes, total });
+    }
+    controller.enqueue(chunk);
   };
+  const refuse = (name, what) => {
+    const error = new Error(`${name} ${what}`);
+    fail(error);
+    throw error;
+  };
+  self.fetch = async (request, options) => {
+    const name = new URL(request.url ?? request, self.location).href
+      .replace(live, "")
+      .replace(/\?.*/, "");
+    // Pyodide asks for its packages by hash, and fetch fails where that differs
+    const answer = await plain(request, options).catch(() => null);
+    if (!answer) refuse(name, "is missing or altered");
+    if (!answer.ok) refuse(name, `is missing (${answer.status})`);
+    const counted = answer.body.pipeThrough(new TransformStream({ transform }));
+    const content = await new Response(counted).arrayBuffer();
+    if (crypto.subtle && name in sha256 && (await digest(content)) !== sha256[name])
+      refuse(name, "is not the file that was built");
+    const { status, headers } = answer;
+    return new Response(content, { status, headers });
+  };
+}
+
+// Hexadecimal sha256. Browsers offer it to pages that came over https or from this
+// machine; elsewhere the file is taken as it is.
+async function digest(content) {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 // A file that Python sees, and that is fetched when it is first read.
@@ -101,7 +124,10 @@ function fetchOnDemand(FS, { path, size }, url) {
       request.open("GET", url, false); // a worker may wait
       request.responseType = "arraybuffer";
       request.send();
-      if (request.status !== 200) throw new FS.ErrnoError(29); // an OSError in Python
+      if (request.status !== 200) {
+        send("text", `${path} is missing from this copy of the book.\n`, 0);
+        throw new FS.ErrnoError(29); // an OSError in Python
+      }
       node.contents = new Uint8Array(request.response);
       node.usedBytes = node.contents.length;
       return restore(stream).read(stream, ...rest);

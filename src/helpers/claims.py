@@ -9,11 +9,13 @@ chance more often than the file allows.
 A claim is reproduced when all its rows hold (more than half, where it says "most"), not
 reproduced when all (more than half) fail, undecided when none does either, partly
 reproduced otherwise, and undetermined where that depends on an undetermined row. Rows
-that are not severe, untestable or beyond the paper are not among "all".
+that are not severe, untestable or beyond the paper are not among "all". Where a page's
+parameters left out some of its rows, a claim is "run in part", and not judged.
 """
 
 from __future__ import annotations
 
+import html
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +28,7 @@ from helpers.data import data_folder
 
 JUDGED = ("holds", "fails", "open", "undetermined", "undefined")
 """Verdicts on a row that count in that of its claim."""
-APART = ("not severe", "untestable")
+APART = ("not severe", "untestable", "not run")
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def read() -> dict[str, dict]:
 
 
 def row_verdict(row: Mapping, finding: Finding | None) -> str:
-    """One of `JUDGED` and `APART` or, where nothing was computed, "not run"."""
+    """One of `JUDGED` and `APART`; "not run" where nothing was computed."""
     if finding is None:
         return "untestable" if "untestable" in row else "not run"
     if np.isnan(finding.value):
@@ -117,8 +119,11 @@ def _within(row: Mapping, low: float, high: float) -> str:
 
 
 def verdict(claim: Mapping, found: Mapping[str, Finding]) -> str:
-    """The verdict on a claim (see above), "not severely tested" or "not tested"."""
+    """The verdict on a claim (see above), "not severely tested" or "not run"."""
     count, most = counts(claim, found), claim.get("quantifier") == "most"
+    if count["not run"]:
+        n_rows = sum(count.values()) - count["untestable"]
+        return "not run" if count["not run"] == n_rows else "run in part"
     if not any(count[name] for name in JUDGED):
         return "not severely tested" if count["not severe"] else "not tested"
     either = {_by_rule(count, name, most) for name in ("holds", "fails")}
@@ -144,27 +149,28 @@ def counts(claim: Mapping, found: Mapping[str, Finding]) -> dict[str, int]:
     return {name: verdicts.count(name) for name in (*JUDGED, *APART)}
 
 
-def in_words(found: Mapping[str, Finding]) -> dict[str, float | str]:
-    """For the prose: verdict_<claim>, rows_<claim> (such as "2 hold, 1 open") and, of
-    each row that was found, <key>_verdict, paper_<key> and authors_<key>.
+def in_words(
+    found: Mapping[str, Finding], ids: Sequence[str] | None = None
+) -> dict[str, float | str]:
+    """For the prose, of the claims (default: all): verdict_<claim>, rows_<claim> (such
+    as "2 hold, 1 open"), paper_<key> and authors_<key>; <key>_verdict of rows found.
     """
-    words = {}
-    for name, claim in read().items():
-        rows = {row["key"]: row for row in claim["rows"] if row["key"] in found}
-        if rows:
-            count = [(n, verdict) for verdict, n in counts(claim, found).items() if n]
-            parts = [f"{n} {v.removesuffix('s') if n > 1 else v}" for n, v in count]
-            words[f"verdict_{name}"] = verdict(claim, found)
-            words[f"rows_{name}"] = ", ".join(parts)
-        for key, row in rows.items():
-            words[f"{key}_verdict"] = row_verdict(row, found[key])
-            words[f"paper_{key}"] = row["paper"]
-            if "authors_2022" in row:
-                words[f"authors_{key}"] = row["authors_2022"]
-    return words
+    judged = rows(found, ids).set_index("key")
+    words = judged.set_index("claim")["claim_verdict"].add_prefix("verdict_").to_dict()
+    for name in judged["claim"].unique():
+        count = [(n, v) for v, n in counts(read()[name], found).items() if n]
+        parts = [f"{n} {v.removesuffix('s') if n > 1 else v}" for n, v in count]
+        words[f"rows_{name}"] = ", ".join(parts)
+    for column, name in (("paper", "paper"), ("authors_2022", "authors")):
+        if column in judged:
+            words |= judged[column].dropna().add_prefix(f"{name}_")
+    verdicts = judged.loc[judged.index.isin(found), "verdict"]
+    return words | verdicts.add_suffix("_verdict").to_dict()
 
 
-def rows(found: Mapping[str, Finding], ids: Sequence[str] = ()) -> pd.DataFrame:
+def rows(
+    found: Mapping[str, Finding], ids: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Every row of the claims (default: all), the finding, and both verdicts."""
     claims = read()
     return pd.DataFrame(
@@ -174,44 +180,47 @@ def rows(found: Mapping[str, Finding], ids: Sequence[str] = ()) -> pd.DataFrame:
         | asdict(found.get(row["key"]) or exact(np.nan))
         | {"verdict": row_verdict(row, found.get(row["key"]))}
         | {"claim_verdict": verdict(claims[key], found)}
-        for key in ids or claims
+        for key in (claims if ids is None else ids)
         for row in claims[key]["rows"]
     )
 
 
 def scoreboard(found: Mapping[str, Finding]) -> pd.DataFrame:
     """By claim: what the paper says, the verdict, how many rows have each verdict."""
-    lines = {}
-    for key, claim in read().items():
-        line = {"the paper says": claim["says"], "verdict": verdict(claim, found)}
-        lines[key] = line | counts(claim, found)
-    return pd.DataFrame.from_dict(lines, "index").rename_axis("claim")
+    judged = {key: counts(claim, found) for key, claim in read().items()}
+    board = pd.DataFrame.from_dict(judged, "index").rename_axis("claim")
+    board.insert(0, "the paper says", [claim["says"] for claim in read().values()])
+    board.insert(1, "verdict", [verdict(claim, found) for claim in read().values()])
+    return board
 
 
 def table(
     ids: Sequence[str], found: Mapping[str, Finding], links: bool = False
 ) -> pd.DataFrame:
-    """What the paper says and what we find, a line per row; ``links`` lead to code.
-    ValueError for findings of other claims than the named ones.
+    """What the paper says and what we find, a line per row; with ``links`` to the code
+    it is HTML. ValueError for findings of other claims than the named ones.
     """
     judged = rows(found, ids)
     if unknown := sorted(found.keys() - set(judged["key"])):
         raise ValueError(f"{unknown}: no row of {ids} asks for these findings.")
-    lines = [_line(row.dropna(), links) for _, row in judged.iterrows()]
+    lines = [_line(row.dropna()) for _, row in judged.iterrows()]
+    if links:
+        lines = [
+            {k: html.escape(text, False) for k, text in line.items()} for line in lines
+        ]
+        for line, address in zip(lines, judged["computed"], strict=True):
+            place = html.escape(address.replace("#", ".html#"))
+            line["measure"] = f'<a href="{place}">{line["measure"]}</a>'
     table = pd.DataFrame(lines).set_index(["claim", "measure"])
     return table.loc[:, (table != "").any()]
 
 
-def _line(row: Mapping, links: bool) -> dict[str, str]:
-    measure = row["what"]
-    if links:
-        page, _, place = row["computed"].partition("#")
-        measure = f'<a href="{page}.html#{place}">{measure}</a>'
+def _line(row: Mapping) -> dict[str, str]:
     by_chance = f"{row['chance']:.0%}" if "chance" in row else row["severity"]
     verdict = "our extra test" if row["beyond"] else row["claim_verdict"]
     return {
         "claim": f"{row['claim']}: {verdict}",
-        "measure": measure,
+        "measure": row["what"],
         "the paper says": _said(row),
         "the row asks": _bounds(row),
         "we find (95 % interval)": _result(row),

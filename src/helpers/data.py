@@ -233,14 +233,10 @@ def load_lenets(
 ) -> Lenets:
     """The first ``n_models`` LeNet-5s trained on ``dataset``.
 
-    Parameters
-    ----------
-    variant : "_lr0.001" or "_lr0.004" for CIFAR-10 models with another learning rate.
-    train, epochs, device : train now, as `pipeline.training.ensemble` does.
-    data : "shipped" or "full", the images to use.
-
-    Activations of shipped models are computed once, then read. Raises RuntimeError
-    where torch is needed and missing, ValueError for fewer than ``n_models`` models.
+    ``variant`` is "_lr0.001" or "_lr0.004" for CIFAR-10 models with another learning
+    rate. Activations of shipped models are computed once, then read. With ``train``, or
+    with the images of the "full" ``data``, see `pipeline.training.ensemble`.
+    RuntimeError where torch is needed and missing, ValueError for too many models.
     """
     checks.choice("dataset", dataset, CLASSES)
     checks.at_least("n_models", n_models, 1)

@@ -1,14 +1,13 @@
 """The book's figure style and its figures. Every function draws a tidy frame (or an
-array) that it is given; none computes a result.
+array) that it is given, the one that the caption offers as a file; none computes.
 
-The frame that a figure draws is also what its caption offers as a file
-(`helpers.notebook.download`), so picture and values cannot differ. Plots are dark ink
-on a transparent ground; dark mode inverts their lightness (book/_static/book.css).
+Plots are dark ink on a transparent ground; dark mode inverts their lightness.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -60,11 +59,10 @@ _STYLE = {
 def use_style() -> None:
     """Set the book's style; call once at the top of a notebook."""
     sns.set_theme(style="ticks", palette="colorblind", font_scale=0.95, rc=_STYLE)
-    try:
+    with suppress(ImportError):  # in the browser there is no inline backend
         from matplotlib_inline.backend_inline import set_matplotlib_formats
-    except ImportError:  # in the browser there is no inline backend
-        return
-    set_matplotlib_formats("retina")
+
+        set_matplotlib_formats("retina")
 
 
 def panels(columns: int, rows: int = 1, height: float = 2.9, **options) -> np.ndarray:
@@ -76,15 +74,13 @@ def panels(columns: int, rows: int = 1, height: float = 2.9, **options) -> np.nd
 def percent(ax: Axes, axes: str) -> None:
     """Show the named axes ("x", "y" or "xy") in percent."""
     for name in axes:
-        formatter = PercentFormatter(1, decimals=0)
-        getattr(ax, f"{name}axis").set_major_formatter(formatter)
+        getattr(ax, f"{name}axis").set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def legend_above(ax: Axes, n_columns: int) -> None:
     """The legend of one panel, above all panels of its figure."""
-    handles, labels = ax.get_legend_handles_labels()
-    options = {"loc": "outside upper center", "ncols": n_columns}
-    ax.figure.legend(handles, labels, **options)
+    shown = ax.get_legend_handles_labels()
+    ax.figure.legend(*shown, loc="outside upper center", ncols=n_columns)
 
 
 # ---------------------------------------------------------------- drawers of any frame
@@ -129,10 +125,11 @@ def intervals(
     """A dot at column ``x`` with its interval ``low`` to ``high``, in the row ``y``.
 
     Rows keep the order of the frame, from top to bottom. Values of ``hue`` lie below
-    one another within ``spread`` of a row. NaN leaves its place empty.
+    one another within ``spread`` of a row; those of ``markers``, where it is given.
+    NaN leaves its place empty.
     """
     rows = list(dict.fromkeys(frame[y]))
-    hues = list(dict.fromkeys(frame[hue])) if hue else [""]
+    hues = list(markers or dict.fromkeys(frame[hue])) if hue else [""]
     offsets = spread * ((np.arange(len(hues)) + 0.5) / len(hues) - 0.5)
     for number, (name, offset) in enumerate(zip(hues, offsets, strict=True)):
         part = frame[frame[hue] == name] if hue else frame
@@ -165,14 +162,6 @@ def mark_value(ax: Axes, value: float, axis: str = "x", label: str = "") -> None
     draw(value, color="0.35", linestyle=":", linewidth=1.2, label=label or None)
 
 
-def thumbnails(images: np.ndarray) -> None:
-    """A row of images (n, height, width, 3) across the page."""
-    axes = panels(len(images), height=WIDTH / len(images) * 1.1)[0]
-    for ax, image in zip(axes, images, strict=True):
-        ax.imshow(image)
-        ax.axis("off")
-
-
 # ------------------------------------------------------------------ page 01
 def silent_nodes(ax: Axes, frame: pd.DataFrame, title: str) -> Axes:
     """Similarity of each pair as silent nodes are added.
@@ -197,18 +186,13 @@ def matrix(ax: Axes, values: np.ndarray, labels: Sequence[str], title: str) -> A
 
 # ------------------------------------------------------------------ page 02
 def histogram(ax: Axes, frame: pd.DataFrame, x: str, y: str, hue: str) -> Axes:
-    """Steps of equal width around ``x``, a colour per value of ``hue``.
-
-    Whiskers extend from ``low`` to ``high``, columns of the frame.
-    """
+    """Bars around ``x`` with whiskers from ``low`` to ``high``, coloured by ``hue``."""
+    width = np.diff(frame[x].to_numpy()[:2])
     for name, rows in frame.groupby(hue, sort=False):
-        middles, heights = rows[x].to_numpy(), rows[y].to_numpy()
-        width = middles[1] - middles[0]
-        edges = np.append(middles - width / 2, middles[-1] + width / 2)
-        colour, label = COLOURS.get(name, PALETTE[5]), NAMES.get(name, name)
-        ax.stairs(heights, edges, color=colour, fill=True, alpha=0.35)
-        ax.stairs(heights, edges, color=colour, linewidth=1.6, label=label)
-        ax.vlines(middles, rows["low"], rows["high"], color=colour, linewidth=1)
+        colour = COLOURS.get(name, PALETTE[5])
+        look = {"color": (*colour, 0.35), "edgecolor": colour, "linewidth": 1.2}
+        ax.bar(rows[x], rows[y], width, label=NAMES.get(name, name), **look)
+        ax.vlines(rows[x], rows["low"], rows["high"], color=colour, linewidth=1)
     return ax
 
 
@@ -231,9 +215,8 @@ def insertion_panels(
 # ------------------------------------------------------------------ page 03
 def human_curve(ax: Axes, prediction) -> Axes:
     """R2 of a `helpers.prediction.Prediction` with its band, and random orders."""
-    p, look = prediction, {"alpha": 0.3, "linewidth": 0}
-    bounds = p.orders["share"], p.orders["low"], p.orders["high"]
-    ax.fill_between(*bounds, color=COLOURS["random"], label="random orders", **look)
+    p = prediction
+    lines(ax, p.orders.assign(order="random"), "share", "r2", "order", linewidth=1)
     lines(ax, p.curve, "share", "r2", label="lowest PoZ first, 95 % over images")
     mark_value(ax, p.r2[-1], "y", "all nodes")
     best = p.best_size / p.n_features, p.r2[p.best_size - 1]
@@ -247,10 +230,9 @@ def human_curve(ax: Axes, prediction) -> Axes:
 def difference_curve(ax: Axes, prediction) -> Axes:
     """Difference from the R2 of all nodes, with pointwise and simultaneous bands."""
     curve = prediction.curve
-    for band, alpha in (("all", 0.15), ("difference", 0.3)):
-        bounds = curve["share"], curve[f"{band}_low"], curve[f"{band}_high"]
-        ax.fill_between(*bounds, color=PALETTE[0], alpha=alpha, linewidth=0)
-    ax.plot(curve["share"], curve["difference"], color=PALETTE[0], linewidth=1.8)
+    for band in ("all", "difference"):
+        ends = {end: curve[f"{band}_{end}"] for end in ("low", "high")}
+        lines(ax, curve.assign(**ends), "share", "difference")
     mark_value(ax, 0, "y")
     ax.set(xlabel="share of nodes inserted", ylabel="R² minus R² of all")
     ax.set(title=prediction.name, xlim=(0, 1.01), ylim=(-0.15, 0.15))
@@ -260,39 +242,22 @@ def difference_curve(ax: Axes, prediction) -> Axes:
 
 # ------------------------------------------------------------------ page 04
 def rows_of_images(rows: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Rows of equally many images (height, width, 3), with their names on the left.
-
-    A gap sets off the first row.
-    """
+    """Rows of equally many images (height, width, 3), with their names on the left."""
     n = len(next(iter(rows.values())))
-    tops = np.arange(len(rows)) + 0.35 * (np.arange(len(rows)) > 0)
-    ax = panels(1, height=(WIDTH - 1.2) / n * (tops[-1] + 1) + 0.1)[0, 0]
-    for top, images in zip(tops, rows.values(), strict=True):
+    ax = panels(1, height=(WIDTH - 1.2) / n * len(rows) + 0.1)[0, 0]
+    for top, images in enumerate(rows.values()):
         for left, image in enumerate(images):
             ax.imshow(image, extent=(left + 0.03, left + 0.97, top + 0.97, top + 0.03))
-    ax.set(xlim=(0, n), ylim=(tops[-1] + 1, 0), aspect="equal")
-    ax.set(xticks=[], yticks=tops + 0.5, yticklabels=list(rows))
+    ax.set(xlim=(0, n), ylim=(len(rows), 0), aspect="equal")
+    ax.set(xticks=[], yticks=np.arange(len(rows)) + 0.5, yticklabels=list(rows))
     ax.tick_params(length=0)
     sns.despine(ax=ax, left=True, bottom=True)
 
 
-def frame_cells(ax: Axes, chosen: pd.DataFrame) -> None:
-    """Frame the cells of a heat map where ``chosen``, of its shape, is true."""
-    for row, column in np.argwhere(chosen.to_numpy()):
-        place = (column + 0.04, row + 0.06)
-        look = {"fill": False, "edgecolor": PALETTE[0], "linewidth": 2}
-        ax.add_patch(plt.Rectangle(place, 0.92, 0.88, **look))
-
-
 # ------------------------------------------------------------------ page 05
-VERDICTS = {
-    "holds": ("o", 0),
-    "open": ("s", 1),
-    "undetermined": ("v", 2),
-    "fails": ("X", 3),
-    "not severe": (".", 7),
-}
-"""Marker of a row's verdict, and the position of its colour in `PALETTE`."""
+_NAMES = ("holds", "open", "undetermined", "fails", "not severe")
+VERDICTS = dict(zip(_NAMES, [PALETTE[k] for k in (0, 1, 2, 3, 7)], strict=True))
+"""The colour of a row's verdict."""
 
 
 def claim_rows(ax: Axes, rows: pd.DataFrame, limits: tuple[float, float]) -> Axes:
@@ -305,45 +270,10 @@ def claim_rows(ax: Axes, rows: pd.DataFrame, limits: tuple[float, float]) -> Axe
     ax.barh(y, high - low, left=low, color="0.88", label="what the claim asks")
     paper = pd.to_numeric(rows["paper"], errors="coerce")
     ax.plot(paper, y, "D", color="0.35", markersize=5, label="the paper")
-    for verdict, (marker, colour) in VERDICTS.items():
-        judged = (rows["verdict"] == verdict).to_numpy()
-        value, low, high = rows.loc[judged, ["value", "low", "high"]].to_numpy().T
-        look = {"fmt": marker, "color": PALETTE[colour], "label": f"here: {verdict}"}
-        ax.errorbar(value, y[judged], xerr=(value - low, high - value), **look)
-    for position in y[(rows["verdict"] == "undefined").to_numpy()]:
+    shown = rows.assign(row=rows["claim"] + "  " + rows["short"])
+    looks = {"colours": VERDICTS, "markers": dict(zip(VERDICTS, "osvX.", strict=True))}
+    intervals(ax, shown, "value", "row", "verdict", spread=0, **looks)
+    for position in y[rows["verdict"] == "undefined"]:
         ax.text(limits[0], position, "  undefined", va="center", fontsize="x-small")
-    ax.set(yticks=y, yticklabels=rows["claim"] + "  " + rows["short"])
-    ax.set(xlim=limits, ylim=(len(rows) - 0.4, -0.6))
+    ax.set(xlim=limits)
     return ax
-
-
-# ------------------------------------------------------------------ page 07
-CHANGES = {"clear loss": PALETTE[3], "neither": "0.6", "clear improvement": PALETTE[0]}
-"""Colours of a change whose interval lies below, around or above zero."""
-
-
-def specification_curve(
-    top: Axes, grid: Axes, frame: pd.DataFrame, choices: Mapping[str, Sequence[str]]
-) -> None:
-    """Changes in ascending order, with low and high; below, marks of their choices.
-
-    ``frame`` has the columns "change", "low", "high", "verdict" (of `CHANGES`) and the
-    keys of ``choices``, whose values are the rows of the grid.
-    """
-    ranked = frame.sort_values("change", ignore_index=True)
-    names = [(column, value) for column in choices for value in choices[column]]
-    gaps = [list(choices).index(column) for column, _ in names]
-    places = np.arange(len(names)) + gaps
-    for verdict, colour in CHANGES.items():
-        rows = ranked[ranked["verdict"] == verdict]
-        look = {"color": colour, "linewidth": 0.5, "alpha": 0.3}
-        top.vlines(rows.index, rows["low"], rows["high"], **look)
-        top.plot(rows.index, rows["change"], ".", color=colour, ms=2, label=verdict)
-        for place, (column, value) in zip(places, names, strict=True):
-            x = rows.index[rows[column] == value]
-            grid.plot(x, [place] * len(x), "|", color=colour, ms=3, mew=0.4)
-    mark_value(top, 0, "y")
-    labels = [NAMES.get(value, value) for _, value in names]
-    grid.set(yticks=places, yticklabels=labels, xticks=[])
-    grid.set_ylim(places[-1] + 0.5, -0.5)
-    grid.tick_params(labelsize="xx-small", length=0)

@@ -25,7 +25,8 @@ import pandas as pd
 from helpers import claims, data
 
 _START = time.perf_counter()
-_SHELL = {"In", "Out", "get_ipython", "exit", "quit", "open"}
+_SHELL = re.compile(r"_{1,3}|_i{1,3}|_[iod]h|_i?\d+|__\w+__|_exit_code")
+"""What IPython itself keeps among a notebook's names, besides its functions."""
 _PREFIX = "application/papermill.record/"
 
 
@@ -37,18 +38,13 @@ def check_parameters(namespace: Mapping[str, Any], **rules) -> None:
     cell tagged ``parameters`` is followed by this call with ``globals()``; papermill
     injects its values between the two, and any other name is a misspelt parameter.
 
-    Parameters
-    ----------
-    rules : per parameter ``bool``; ``(low, high)``, both included, for a whole number
-        if both are int, else for any number; a list of allowed texts; or a
-        compiled regular expression.
-
-    Raises
-    ------
-    NameError : an unknown parameter (with the one it resembles) or a missing one.
-    ValueError : a parameter of the wrong type or out of range, with its value.
+    A rule is ``bool``; ``(low, high)``, both included, for a whole number if both are
+    int, else for any number; a list of allowed texts; or a compiled regular expression.
+    NameError for an unknown parameter (with the one it resembles) or a missing one,
+    ValueError for the wrong type or a value out of range.
     """
-    given = {name for name, value in namespace.items() if _is_parameter(name, value)}
+    names = namespace.items()
+    given = {name for name, value in names if _is_parameter(name, value, namespace)}
     for name in sorted(given - rules.keys()):
         close = difflib.get_close_matches(name, rules, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(rules)}."
@@ -62,9 +58,10 @@ def check_parameters(namespace: Mapping[str, Any], **rules) -> None:
             )
 
 
-def _is_parameter(name: str, value: Any) -> bool:
-    imported = isinstance(value, ModuleType) or value is check_parameters
-    return not (name.startswith("_") or name in _SHELL or imported)
+def _is_parameter(name: str, value: Any, namespace: Mapping[str, Any]) -> bool:
+    kept = {"In": "_ih", "Out": "_oh"}  # the same objects, in IPython
+    of_shell = _SHELL.fullmatch(name) or value is namespace.get(kept.get(name), kept)
+    return not (of_shell or isinstance(value, ModuleType) or callable(value))
 
 
 def _expected(rule, value: Any) -> str:
@@ -108,24 +105,21 @@ def publish(found: Mapping[str, claims.Finding]) -> None:
     Glues, for each finding, ``<key>``, ``<key>_low`` and ``<key>_high`` (the ends of
     its interval), ``<key>_chance`` and, of all, `claims.in_words`.
     """
-    numbers = {key: astuple(one) for key, one in found.items()}
-    numbers = {k: [float(f"{x:.6g}") for x in v] for k, v in numbers.items()}
+    numbers = {k: [float(f"{x:.6g}") for x in astuple(v)] for k, v in found.items()}
     _record("findings", {"text/plain": repr(json.dumps(numbers))})
-    for key, one in found.items():
-        glue({key: one.value, f"{key}_low": one.low, f"{key}_high": one.high})
-        glue({f"{key}_chance": one.chance})
-    glue(claims.in_words(found))
+    table = pd.DataFrame({key: vars(finding) for key, finding in found.items()}).T
+    glue(table["value"])
+    glue(table[["low", "high", "chance"]])
+    judged = claims.rows(found)
+    of = judged.loc[judged["key"].isin(found), "claim"].unique()
+    glue(claims.in_words(found, of))
 
 
 def findings(page: str) -> dict[str, claims.Finding]:
     """What another page found when it was last executed, by key.
 
     It is looked up in the working directory, where the builder executes all pages, and
-    then among the notebooks of the repository.
-
-    Raises
-    ------
-    FileNotFoundError : that page has not been executed.
+    then among the notebooks of the repository; FileNotFoundError where it is missing.
     """
     return findings_in(_executed(page))
 
@@ -196,15 +190,11 @@ def footer(files: tuple[str, ...] = (), **about: str) -> None:
     from IPython.display import Markdown, display
 
     used = [entry for entry in data.manifest() if entry["file"].startswith(files)]
-    facts = dict(about)
-    if files:
-        facts["data"] = ", ".join(f"`{e['file']}` {e['sha256'][:12]}" for e in used)
-    versions = ", ".join(f"{name} {v}" for name, v in data.versions().items())
-    facts |= {
-        "versions": versions,
-        "code": f"sha256 {data.code_hash()[:12]}",
-        "machine": data.machine(),
-        "time": f"{time.perf_counter() - _START:.0f} s",
-    }
+    shown = ", ".join(f"`{e['file']}` {e['sha256'][:12]}" for e in used)
+    facts = about | ({"data": shown} if files else {})
+    facts["versions"] = ", ".join(f"{k} {v}" for k, v in data.versions().items())
+    facts["code"] = f"sha256 {data.code_hash()[:12]}"
+    facts["machine"] = data.machine()
+    facts["time"] = f"{time.perf_counter() - _START:.0f} s"
     lines = [f"* **{k.replace('_', ' ')}:** {value}" for k, value in facts.items()]
     display(Markdown("\n".join(lines)))

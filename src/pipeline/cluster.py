@@ -31,6 +31,8 @@ Result = dict[str, np.ndarray]
 QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster"}
 SCHEDULERS = ("local", *QUEUES, "kubernetes", "tcp://host:port")
 THREADS = ("HELPERS_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOOPBACK = "127.0.0.1:0"
+"""Where a dashboard is served: on this machine only, at a free port."""
 ONE_THREAD = dict.fromkeys((*THREADS, "MKL_NUM_THREADS"), "1")
 """Environment of a worker: a machine has as many workers as cores, one thread each."""
 
@@ -224,7 +226,7 @@ def started(scheduler: str, dashboard: bool, options: Mapping[str, Any]):
             from dask_kubernetes.operator import KubeCluster
 
             return KubeCluster(env=ONE_THREAD, **options)
-        address = "127.0.0.1:0" if dashboard else None
+        address = LOOPBACK if dashboard else None
         quiet = {"dashboard_address": address, "silence_logs": logging.CRITICAL}
         one_thread = {"threads_per_worker": 1, "env": ONE_THREAD}
         return LocalCluster(**one_thread, **quiet, **options)
@@ -242,6 +244,7 @@ def queue_cluster(scheduler: str, **options: Any):
     prologue = [f"export {name}={value}" for name, value in ONE_THREAD.items()]
     memory = dask.config.get(f"jobqueue.{scheduler}.memory", None) or "4GB"
     settings = {"memory": memory, "cores": 1, "processes": 1} | options
+    settings.setdefault("scheduler_options", {"dashboard_address": LOOPBACK})
     cluster = getattr(dask_jobqueue, QUEUES[scheduler])
     return cluster(job_script_prologue=prologue, **settings)
 

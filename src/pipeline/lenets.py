@@ -54,9 +54,10 @@ def load(
 
 
 def ensure(*names: str) -> list[Path]:
-    """The files of the named ensembles (default: all), computed where they are missing.
+    """The files of the named ensembles (default: all).
 
-    Processes that ask at the same time wait for the one that computes.
+    They are computed where one is missing or damaged. Processes that ask at the same
+    time wait for the one that computes.
     """
     from pipeline import training
 
@@ -66,7 +67,7 @@ def ensure(*names: str) -> list[Path]:
         n_models = len(training.load_shipped(name))
         files = [target / file for file in data.lenet_files(name, n_models)]
         with FileLock(target / f"{name}.lock"):
-            if not all(file.is_file() for file in files):
+            if any(manifest.read_cached(file) is None for file in files):
                 _write(name, files)
         paths += files
     return paths

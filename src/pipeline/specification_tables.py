@@ -1,10 +1,14 @@
-"""Tables of page 07, from the frames of `pipeline.specifications`."""
+"""Tables and a figure of page 07, from the frames of `pipeline.specifications`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
+from helpers import figures
 from pipeline import specifications
 
 
@@ -60,3 +64,38 @@ def bending(changes: pd.DataFrame) -> pd.DataFrame:
     steps = {"total": wide["removed"], "lost activity": wide["silenced"]}
     steps["fewer silent nodes"] = wide["removed"] - wide["silenced"]
     return pd.DataFrame(steps).reset_index()
+
+
+CHANGES = {
+    "clear loss": figures.PALETTE[3],
+    "neither": "0.6",
+    "clear improvement": figures.PALETTE[0],
+}
+"""Colours of a change whose interval lies below, around or above zero."""
+
+
+def specification_curve(
+    top: Axes, grid: Axes, frame: pd.DataFrame, choices: Mapping[str, Sequence[str]]
+) -> None:
+    """Changes in ascending order, with low and high; below, marks of their choices.
+
+    ``frame`` has the columns "change", "low", "high", "verdict" (of `CHANGES`) and the
+    keys of ``choices``, whose values are the rows of the grid.
+    """
+    ranked = frame.sort_values("change", ignore_index=True)
+    names = [(column, value) for column in choices for value in choices[column]]
+    gaps = [list(choices).index(column) for column, _ in names]
+    places = pd.Series(np.arange(len(names)) + gaps, pd.MultiIndex.from_tuples(names))
+    for verdict, colour in CHANGES.items():
+        rows = ranked[ranked["verdict"] == verdict]
+        look = {"color": colour, "linewidth": 0.5, "alpha": 0.3}
+        top.vlines(rows.index, rows["low"], rows["high"], **look)
+        top.plot(rows["change"], ".", color=colour, ms=2, label=verdict)
+        for column in choices:
+            marks = places[column].reindex(rows[column]).to_numpy()
+            grid.plot(rows.index, marks, "|", color=colour, ms=3, mew=0.4)
+    figures.mark_value(top, 0, "y")
+    labels = [figures.NAMES.get(value, value) for _, value in names]
+    grid.set(yticks=places, yticklabels=labels, xticks=[])
+    grid.set_ylim(places.max() + 0.5, -0.5)
+    grid.tick_params(labelsize="xx-small", length=0)

@@ -188,8 +188,13 @@ def train_ensemble(
 
     ``source`` is "full" (downloaded if necessary) or "shipped" (the small sample). On
     "cpu" every model is a process, and models that were finished when a run is stopped
-    are kept; on "cuda" the missing models train as one batch.
+    are kept; on "cuda" the missing models train as one batch. ValueError without a GPU.
     """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device {device!r} needs an NVIDIA GPU and a CUDA build of torch; torch "
+            f'{torch.__version__} finds none here. Use device "cpu".'
+        )
     images = datasets.load_images(dataset, source)
     made_by = f"{device.split(':')[0]}-torch{torch.__version__}"  # rounds differently
     settings = f"e{recipe.epochs}-b{recipe.batch_size}-lr{recipe.learning_rate:g}"

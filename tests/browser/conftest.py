@@ -80,9 +80,7 @@ def violations():
 
     def found(page, only_contrast=False):
         options = CONTRAST if only_contrast else ALL_RULES
-        page.wait_for_function(
-            "() => !window.MathJax || MathJax.startup.promise.then(() => true)"
-        )
+        page.evaluate("() => window.MathJax?.startup.promise.then(() => true)")
         page.evaluate(AXE)
         return page.evaluate(RUN_AXE, options)
 

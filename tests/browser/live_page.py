@@ -50,7 +50,7 @@ class LivePage:
     def settled(self):
         """What the page says when no cell is running any more."""
         idle = "document.querySelector('.live-bar').dataset.state !== 'running'"
-        self.tab.wait_for_function(idle, timeout=LONG)
+        tools.until(self.tab, idle, seconds=LONG / 1000)
         return self.state()
 
     def state(self):

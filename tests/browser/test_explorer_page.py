@@ -50,20 +50,20 @@ def page(opened):
 
 def ready(page, what):
     is_ready = "what => document.getElementById('explorer-app').dataset.ready === what"
-    page.wait_for_function(is_ready, arg=what)
+    tools.until(page, is_ready, what)
     settle(page)
     return page
 
 
 def settle(page):
     """Wait until everything is drawn and the images stand still."""
-    page.wait_for_function("() => explorer.still()")
+    tools.until(page, "() => explorer.still()")
 
 
 def slide(page, k):
     page.locator("#explorer-size").fill(str(k))
     arrived = "k => document.getElementById('explorer-app').dataset.k === String(k)"
-    page.wait_for_function(arrived, arg=k)
+    tools.until(page, arrived, k)
     settle(page)
 
 
@@ -191,7 +191,7 @@ def test_every_control_is_reached_and_used_by_keyboard(page):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == f"explorer-{name}"
     page.keyboard.press("Enter")
-    page.wait_for_function("() => explorer.state.k > 9")
+    tools.until(page, "() => explorer.state.k > 9")
     page.keyboard.press("Enter")
     assert page.locator("#explorer-play").text_content() == "Play"
     k = page.evaluate("explorer.state.k")

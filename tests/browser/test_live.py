@@ -164,6 +164,31 @@ def test_without_shared_memory_stopping_ends_python_and_says_so(load):
         page.tab.close()
 
 
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("runtime/pyodide.mjs", "is missing"),
+        ("runtime/pyodide.asm.wasm", "is not the file that was built"),
+        ("runtime/pandas-*.whl", "is missing"),
+        ("runtime/six-*.whl", "is missing or altered"),
+        ("helpers.zip", "is not the file that was built"),
+    ],
+)
+def test_a_missing_or_altered_file_of_python_is_named(load, tmp_path, pattern, said):
+    folder = shutil.copytree(tools.HTML, tmp_path / "html", copy_function=os.link)
+    (path,) = (folder / "live").glob(pattern)
+    content = path.read_bytes()
+    path.unlink()
+    if not said.endswith("missing"):
+        path.write_bytes(content[:-100] + bytes(100))
+    with tools.served(folder) as address:
+        page = LivePage(load(f"{address}/{FIRST}"))
+        page.run_cell(3)
+        assert f"{path.name} {said}" in page.settled()
+        assert page.tab.locator(".live-bar").get_attribute("data-state") == "off"
+        page.tab.close()
+
+
 def test_where_the_files_of_python_are_missing_the_page_says_so(load, copy):
     with tools.served(copy) as address:
         page = LivePage(load(f"{address}/{FIRST}"))

@@ -45,7 +45,7 @@ def test_equations_are_typeset(case):
     page, _ = case
     n = page.locator("article .math").count()
     typeset = "n => document.querySelectorAll('article mjx-container').length >= n"
-    page.wait_for_function(typeset, arg=n, timeout=10_000)
+    tools.until(page, typeset, n, seconds=10)
     assert page.locator("mjx-merror").count() == 0
 
 

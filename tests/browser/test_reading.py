@@ -1,7 +1,6 @@
 """Getting about in the book: search, next page, links, downloads, from a folder."""
 
 import re
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import nbformat
 import pytest
 
 import browser as tools
+import make_pdf
 from test_pages import NAMES, ROOT
 
 every_page = pytest.mark.parametrize("name", NAMES)
@@ -40,26 +40,9 @@ def test_next_leads_through_the_whole_book_and_previous_back(visit):
     page.wait_for_url(f"**/{NAMES[-2]}.html")
 
 
-def status(url):
-    try:
-        request = urllib.request.Request(url, method="HEAD")
-        with urllib.request.urlopen(request) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
 @every_page
-def test_every_address_answers_and_downloads_are_complete(name, visit, address):
+def test_downloads_are_complete(name, visit):
     page = visit(f"{name}.html")
-    found = page.evaluate(
-        "[...document.querySelectorAll('a[href], link[href], img, script[src]')]"
-        ".map(e => e.href || e.src)"
-    )
-    inside = {url.partition("#")[0] for url in found if url.startswith(address)}
-    assert len(inside) > 10
-    assert not [url for url in sorted(inside) if status(url) != 200]
-
     downloads = ".dropdown-download-buttons a[href]"
     links = page.locator(downloads).evaluate_all("links => links.map(a => a.href)")
     by_type = {Path(link).suffix: link for link in links}
@@ -84,3 +67,21 @@ def test_opened_from_a_folder_everything_is_found(name, chromium):
     )
     assert failed == []
     page.close()
+
+
+def test_pages_are_joined_into_one_document_for_printing(visit, address):
+    page, names = visit("book/index.html"), ["book/references", make_pdf.FIRST]
+    make_pdf.join(page, address, names)
+    assert page.locator("article").count() == 2
+    assert page.locator("article :is(button, script, .headerlink)").count() == 0
+    assert page.locator("mjx-container").count() > 5
+    state = page.evaluate(
+        """() => [...document.querySelectorAll('article a[href^="#"]')].map(
+            link => !!document.getElementById(link.getAttribute('href').slice(1)))"""
+    )
+    assert len(state) > 10 and all(state)
+    assert page.evaluate(
+        "() => Promise.all([...document.images].map(i => (i.loading = 'eager',"
+        " i.decode())))"
+    )
+    assert page.locator("article a[href^='../']").count() == 0
