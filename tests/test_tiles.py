@@ -28,7 +28,7 @@ def test_each_claim_has_a_tile_with_its_verdict_that_leads_to_its_rows():
     wrong = found | {rows[0]["key"]: claims.exact(-1.0)}
     assert tiles_of(wrong)[0]["class"] == ["tile", "partly-reproduced"]
     assert len(others) == len(claims.read()) - 1
-    assert {tile.find(class_="tile-verdict").text for tile in others} == {"not tested"}
+    assert {tile.find(class_="tile-verdict").text for tile in others} == {"not run"}
 
 
 def test_text_of_the_claims_is_escaped(monkeypatch):
