@@ -55,6 +55,8 @@ def main() -> int:
     parser.add_argument("--params", type=Path, help="YAML: parameters by notebook")
     parser.add_argument("--committed", action="store_true", help="execute nothing")
     options = parser.parse_args()
+    if options.committed and options.params:
+        parser.error("--committed executes nothing, so it takes no --params")
     try:
         params = checked(options.params) if options.params else {}
         with alone():
@@ -78,8 +80,8 @@ def make(params: dict, committed: bool) -> int:
         execute(params=params, folder=folder / "executed")
         source = folder / "book"
         fresh = stage(folder / "executed", source)
-    if params and not committed:
-        mark_not_run(source)
+        if params:
+            mark_not_run(source)
     status = build(source, out, fresh)
     if status and not fresh and "Exception" in (out / "build.log").read_text("utf-8"):
         print(

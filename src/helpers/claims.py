@@ -162,8 +162,7 @@ def in_words(
         parts = [f"{n} {v.removesuffix('s') if n > 1 else v}" for n, v in count]
         words[f"rows_{name}"] = ", ".join(parts)
     for column, name in (("paper", "paper"), ("authors_2022", "authors")):
-        if column in judged:
-            words |= judged[column].dropna().add_prefix(f"{name}_")
+        words |= judged.get(column, pd.Series()).dropna().add_prefix(f"{name}_")
     verdicts = judged.loc[judged.index.isin(found), "verdict"]
     return words | verdicts.add_suffix("_verdict").to_dict()
 

@@ -170,11 +170,10 @@ def silent_nodes(ax: Axes, frame: pd.DataFrame, title: str) -> Axes:
     """
     styles = dict(zip(frame["pair"].unique(), ("-", "--", ":"), strict=False))
     lines(ax, frame, "silent nodes", "similarity", "pair", styles=styles)
-    last = frame["silent nodes"].max()
-    ticks = [n for n in (0, 1, 3, 10, 30, 100, 300, 1000) if n <= last]
     ax.set_xscale("symlog", linthresh=1)
-    ax.set(xlim=(0, last), xticks=ticks, xticklabels=map(str, ticks))
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set(xlabel="silent nodes added", ylabel="similarity", title=title)
+    ax.set_xlim(0, frame["silent nodes"].max())
     return ax
 
 

@@ -14,6 +14,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import astuple
 from numbers import Integral, Real
 from pathlib import Path
@@ -172,12 +173,11 @@ def _key(label) -> str:
 
 def _record(name: str, content: Mapping[str, str]) -> None:
     """Put a record into the outputs; where there is no IPython, nothing happens."""
-    try:
+    with suppress(ImportError):  # in the browser there is no prose to glue into
         from IPython.display import publish_display_data
-    except ImportError:  # in the browser there is no prose to glue into
-        return
-    about = {"scrapbook": {"name": name, "mime_prefix": _PREFIX}}
-    publish_display_data({_PREFIX + m: text for m, text in content.items()}, about)
+
+        about = {"scrapbook": {"name": name, "mime_prefix": _PREFIX}}
+        publish_display_data({_PREFIX + m: t for m, t in content.items()}, about)
 
 
 # ---------------------------------------------------------------------- provenance
