@@ -52,17 +52,28 @@ def poz_orders(
 ) -> list[np.ndarray]:
     """An order of insertion for each model, from its PoZ: ``pozs`` (n_models, n_nodes).
 
-    ``first`` is "lowest" or "highest" (PoZ), "random", or "live": the nodes that fire,
-    at random, then the ghosts. ``rng`` draws the latter two.
+    ``first`` is "lowest" or "highest" (PoZ) or "random"; or, of the nodes that fire,
+    "rarest" (highest PoZ) or "live" (at random), ghosts last. ``rng`` draws at random.
     """
-    checks.choice("first", first, ("lowest", "highest", "random", "live"))
-    if first == "random":
-        return [rng.permutation(len(poz)) for poz in pozs]
-    if first == "live":
-        live = [rng.permutation(np.flatnonzero(poz < 1)) for poz in pozs]
-        ghosts = [np.flatnonzero(poz == 1) for poz in pozs]
-        return [np.concatenate(parts) for parts in zip(live, ghosts, strict=True)]
-    return [sparsity.poz_order(poz, highest_first=first == "highest") for poz in pozs]
+    checks.choice("first", first, ("lowest", "highest", "random", "live", "rarest"))
+    if first in ("random", "live"):
+        orders = [rng.permutation(len(poz)) for poz in pozs]
+    else:
+        highest = first != "lowest"
+        orders = [sparsity.poz_order(poz, highest_first=highest) for poz in pozs]
+    if first in ("live", "rarest"):
+        pairs = zip(pozs, orders, strict=True)
+        orders = [o[np.argsort(poz[o] == 1, kind="stable")] for poz, o in pairs]
+    return orders
+
+
+def live_sizes(pozs: np.ndarray, shares: Iterable[float]) -> np.ndarray:
+    """Number of nodes nearest to each share of those that fire (PoZ below 1).
+
+    ``pozs`` is (n_models, n_nodes); (n_models, n_shares), at least 1.
+    """
+    live = (pozs < 1).sum(axis=1)
+    return np.array([[size_of_share(share, n) for share in shares] for n in live])
 
 
 def insertion_curves(
@@ -74,25 +85,46 @@ def insertion_curves(
     """Insertion curve of each model against its own full similarity matrix.
 
     Items without a similarity are left out at that size; R2 is NaN where they are more
-    than half. ``embeddings`` is (n_models, n_items, n_nodes); ``r2`` and
-    ``n_undefined`` of the result are (n_models, n_sizes).
+    than half. ``embeddings`` is (n_models, n_items, n_nodes), ``sizes`` (n_sizes,) or,
+    of each model, (n_models, n_sizes); ``r2`` and ``n_undefined`` of the result are
+    (n_models, n_sizes).
     """
-    curves = [
-        rsa.insertion_curve(
-            x, order, rsa.similarity_matrix(x, similarity), sizes, similarity, "drop"
+    n_items, n_nodes = embeddings[0].shape
+    sizes = np.arange(1, n_nodes + 1) if sizes is None else sizes
+    of_each = np.broadcast_to(sizes, (len(embeddings), sizes.shape[-1]))
+    r2, n_undefined = np.empty(of_each.shape), np.empty(of_each.shape, int)
+    for i, (x, order) in enumerate(zip(embeddings, orders, strict=True)):
+        own, at = np.unique(of_each[i], return_inverse=True)
+        full = rsa.similarity_matrix(x, similarity)
+        curve = rsa.insertion_curve(x, order, full, own, similarity, "drop")
+        r2[i], n_undefined[i] = curve.r2[at], curve.n_undefined[at]
+    r2[2 * n_undefined > n_items] = np.nan
+    return rsa.InsertionCurve(sizes, r2, n_undefined)
+
+
+def left_out_r2(
+    embeddings: Sequence[np.ndarray],
+    orders: Sequence[np.ndarray],
+    sizes: np.ndarray,
+    similarity: str = "pearson",
+) -> np.ndarray:
+    """R2 of `insertion_curves` at one of the ``sizes`` (n_models,) for each model: of
+    all items and, after that, without each of them, (n_models, n_items + 1).
+    """
+    results = []
+    for x, order, size in zip(embeddings, orders, sizes, strict=True):
+        kept, full = (
+            rsa.similarity_matrix(z, similarity) for z in (x[:, order[:size]], x)
         )
-        for x, order in zip(embeddings, orders, strict=True)
-    ]
-    n_undefined = np.stack([curve.n_undefined for curve in curves])
-    enough = 2 * n_undefined <= len(embeddings[0])
-    r2 = np.where(enough, np.stack([curve.r2 for curve in curves]), np.nan)
-    return rsa.InsertionCurve(curves[0].sizes, r2, n_undefined)
-
-
-def r2_without_ghosts(curve: rsa.InsertionCurve, pozs: np.ndarray) -> np.ndarray:
-    """R2 of each model without its ghosts, from a full curve, lowest PoZ first."""
-    n_live = (pozs < 1).sum(axis=1)
-    return curve.r2[np.arange(len(pozs)), n_live - 1]
+        pairs = np.isfinite(kept) & ~np.eye(len(x), dtype=bool)
+        a, b = (np.where(pairs, s - s[pairs].mean(), 0) for s in (kept, full))
+        sums = np.stack([t.sum(axis=1) for t in (pairs, a, b, a * a, b * b, a * b)])
+        sums = sums.sum(axis=1, keepdims=True) / 2 - np.insert(sums, 0, 0, axis=1)
+        n, a, b, aa, bb, ab = sums
+        r2 = (n * ab - a * b) ** 2 / ((n * aa - a * a) * (n * bb - b * b))
+        few = 2 * np.isnan(np.diag(kept)).sum() > len(x)
+        results.append(np.where(few, np.nan, r2))
+    return np.stack(results)
 
 
 def tie_range(
@@ -118,19 +150,45 @@ def size_of_share(share: float, n_nodes: int) -> int:
     return max(1, round(share * n_nodes))
 
 
-def mean_over_models(values: np.ndarray) -> tuple[float, float, float]:
+def mean_over_models(
+    values: np.ndarray, left_out: np.ndarray | None = None
+) -> tuple[float, float, float]:
     """Mean of ``values`` (n_models,) and the ends of its 95 % t-interval.
 
     Models without a value (NaN) are left out. With fewer than half of the models left
     the mean is NaN, because they are a biased sample; one model has no finite interval.
+    The interval is over models or, with the values ``left_out`` without each item,
+    (n_models, n_items), over models and items (`two_way_variance`).
     """
-    defined = values[np.isfinite(values)]
-    if not len(defined) or 2 * len(defined) < len(values):
+    defined = np.isfinite(values)
+    n, values = defined.sum(), values[defined]
+    if n == 0 or 2 * n < len(defined):
         return np.nan, -np.inf, np.inf
-    mean, half = defined.mean(), np.inf
-    if len(defined) > 1:
-        half = stats.t.ppf(0.975, len(defined) - 1) * stats.sem(defined)
+    mean, half = values.mean(), np.inf
+    if n > 1:
+        variance = values.var(ddof=1) / n
+        if left_out is not None:
+            variance = two_way_variance(values, left_out[defined])
+            n = min(n, left_out.shape[1])
+        half = stats.t.ppf(0.975, n - 1) * np.sqrt(variance)
     return float(mean), float(mean - half), float(mean + half)
+
+
+def two_way_variance(values: np.ndarray, left_out: np.ndarray) -> float:
+    """Variance of the mean of ``values`` (n_models,) over models and items.
+
+    ``left_out`` (n_models, n_items) are the values without each item. Their pseudo-
+    values give V_models and V_items; each contains the interaction, which is therefore
+    subtracted once. This is 2 (V_models + V_items) - V_both of Schuett et al. (2023,
+    eLife 12:e82566), by a jackknife. It is never less than either.
+    """
+    n_models, n = left_out.shape
+    pseudo = n * values[:, None] - (n - 1) * left_out
+    rest = pseudo - pseudo.mean(axis=0) - pseudo.mean(axis=1, keepdims=True)
+    of_models = values.var(ddof=1) / n_models
+    of_items = pseudo.mean(axis=0).var(ddof=1) / n
+    interaction = rest.var() / ((n_models - 1) * (n - 1))
+    return max(of_models, of_items, of_models + of_items - interaction)
 
 
 def mean_curves(
@@ -255,26 +313,28 @@ def in_random_orders(
     similarity: str = "pearson",
     n_orders: int = 5,
     n_draws: int = 200,
+    pozs: Mapping[tuple[str, str], np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """What `at_shares` would give if the nodes came in a random order.
 
-    ``embeddings`` as for `subset_r2`, ``shares`` by "lowest" and "highest". Every model
-    has ``n_orders`` random orders, of which a draw takes one. By the keys of
-    `at_shares`, (n_draws, 3) means over models with their interval; and, with "_above"
-    added, the number of models above `NOTABLE_R2`, (n_draws,).
+    ``embeddings`` as for `subset_r2`, ``shares`` by "lowest" and "highest". With
+    ``pozs``, by data set and items, the nodes that fire come first, and shares are of
+    them. Every model has ``n_orders`` random orders, of which a draw takes one. By the
+    keys of `at_shares`, (n_draws, 3) means over models with their interval; and, with
+    "_above" added, the number of models above `NOTABLE_R2`, (n_draws,).
     """
     draws = {}
     named = [(first, share) for first, some in shares.items() for share in some]
     for (name, items), x in embeddings.items():
         n_models, n_nodes = len(x), x.shape[2]
-        sizes = np.unique([size_of_share(share, n_nodes) for _, share in named])
-        orders = poz_orders(np.zeros((n_orders * n_models, n_nodes)), "random", rng)
-        repeated = [*x] * n_orders
-        r2 = insertion_curves(repeated, orders, sizes, similarity).r2
+        poz = pozs[name, items] if pozs else np.zeros((n_models, n_nodes))
+        poz = np.tile(poz, (n_orders, 1))
+        sizes = live_sizes(poz, [share for _, share in named])
+        orders = poz_orders(poz, "live", rng)
+        r2 = insertion_curves([*x] * n_orders, orders, sizes, similarity).r2
         r2 = r2.reshape(n_orders, n_models, -1)
         taken = rng.integers(n_orders, size=(n_draws, n_models))
-        for first, share in named:
-            at = np.searchsorted(sizes, size_of_share(share, n_nodes))
+        for at, (first, share) in enumerate(named):
             drawn = r2[taken, np.arange(n_models), at]
             key = _key(first, share, name, items)
             draws[key] = np.array([mean_over_models(values) for values in drawn])
