@@ -32,18 +32,16 @@ def per_model(models: Mapping[str, Lenets]) -> pd.DataFrame:
     "rare" is the share of nodes with a PoZ above 80 %, "ghost_share" that with a PoZ of
     100 %, and "ghosts" their number.
     """
-    frames = {
-        name: pd.DataFrame(
-            {
-                "seed": model.seeds,
-                "accuracy": model.accuracy,
-                "rare": (model.poz > 0.8).mean(axis=1),
-                "ghosts": (model.poz == 1).sum(axis=1),
-                "ghost_share": (model.poz == 1).mean(axis=1),
-            }
-        )
-        for name, model in models.items()
-    }
+    frames = {}
+    for name, model in models.items():
+        is_ghost = model.poz == 1
+        columns = {"seed": model.seeds, "accuracy": model.accuracy}
+        columns |= {"rare": (model.poz > 0.8).mean(axis=1)}
+        columns |= {
+            "ghosts": is_ghost.sum(axis=1),
+            "ghost_share": is_ghost.mean(axis=1),
+        }
+        frames[name] = pd.DataFrame(columns)
     return pd.concat(frames, names=["set"]).reset_index("set")
 
 
@@ -59,8 +57,7 @@ def poz_orders(
     if first in ("random", "live"):
         orders = [rng.permutation(len(poz)) for poz in pozs]
     else:
-        highest = first != "lowest"
-        orders = [sparsity.poz_order(poz, highest_first=highest) for poz in pozs]
+        orders = [sparsity.poz_order(poz, first != "lowest") for poz in pozs]
     if first in ("live", "rarest"):
         pairs = zip(pozs, orders, strict=True)
         orders = [o[np.argsort(poz[o] == 1, kind="stable")] for poz, o in pairs]
@@ -68,10 +65,7 @@ def poz_orders(
 
 
 def live_sizes(pozs: np.ndarray, shares: Iterable[float]) -> np.ndarray:
-    """Number of nodes nearest to each share of those that fire (PoZ below 1).
-
-    ``pozs`` is (n_models, n_nodes); (n_models, n_shares), at least 1.
-    """
+    """`size_of_share` of the nodes with a PoZ below 1, (n_models, n_shares)."""
     live = (pozs < 1).sum(axis=1)
     return np.array([[size_of_share(share, n) for share in shares] for n in live])
 
@@ -85,9 +79,8 @@ def insertion_curves(
     """Insertion curve of each model against its own full similarity matrix.
 
     Items without a similarity are left out at that size; R2 is NaN where they are more
-    than half. ``embeddings`` is (n_models, n_items, n_nodes), ``sizes`` (n_sizes,) or,
-    of each model, (n_models, n_sizes); ``r2`` and ``n_undefined`` of the result are
-    (n_models, n_sizes).
+    than half. ``embeddings`` is (n_models, n_items, n_nodes); ``r2`` and
+    ``n_undefined`` of the result are (n_models, n_sizes), as ``sizes`` may be.
     """
     n_items, n_nodes = embeddings[0].shape
     sizes = np.arange(1, n_nodes + 1) if sizes is None else sizes
@@ -102,29 +95,19 @@ def insertion_curves(
     return rsa.InsertionCurve(sizes, r2, n_undefined)
 
 
-def left_out_r2(
-    embeddings: Sequence[np.ndarray],
-    orders: Sequence[np.ndarray],
-    sizes: np.ndarray,
-    similarity: str = "pearson",
-) -> np.ndarray:
-    """R2 of `insertion_curves` at one of the ``sizes`` (n_models,) for each model: of
-    all items and, after that, without each of them, (n_models, n_items + 1).
+def left_out_r2(x: np.ndarray, nodes: np.ndarray, similarity: str = "pearson"):
+    """R2 of `insertion_curves` of some nodes of one model, (n_items, n_nodes).
+
+    (n_items + 1,): that of all items and, after that, without each of them.
     """
-    results = []
-    for x, order, size in zip(embeddings, orders, sizes, strict=True):
-        kept, full = (
-            rsa.similarity_matrix(z, similarity) for z in (x[:, order[:size]], x)
-        )
-        pairs = np.isfinite(kept) & ~np.eye(len(x), dtype=bool)
-        a, b = (np.where(pairs, s - s[pairs].mean(), 0) for s in (kept, full))
-        sums = np.stack([t.sum(axis=1) for t in (pairs, a, b, a * a, b * b, a * b)])
-        sums = sums.sum(axis=1, keepdims=True) / 2 - np.insert(sums, 0, 0, axis=1)
-        n, a, b, aa, bb, ab = sums
-        r2 = (n * ab - a * b) ** 2 / ((n * aa - a * a) * (n * bb - b * b))
-        few = 2 * np.isnan(np.diag(kept)).sum() > len(x)
-        results.append(np.where(few, np.nan, r2))
-    return np.stack(results)
+    x, y = (rsa.similarity_matrix(z, similarity) for z in (x[:, nodes], x))
+    pairs = np.isfinite(x) & ~np.eye(len(x), dtype=bool)
+    if 2 * np.isnan(np.diag(x)).sum() > len(x):
+        return np.full(len(x) + 1, np.nan)
+    x, y = (np.where(pairs, s - s[pairs].mean(), 0) for s in (x, y))
+    sums = np.stack([t.sum(axis=1) for t in (pairs, x, y, x * x, y * y, x * y)])
+    n, x, y, xx, yy, xy = sums.sum(axis=1)[:, None] / 2 - np.insert(sums, 0, 0, axis=1)
+    return (n * xy - x * y) ** 2 / ((n * xx - x * x) * (n * yy - y * y))
 
 
 def tie_range(
@@ -136,8 +119,7 @@ def tie_range(
     """
     x = models.embeddings[:, models.draw(n_images, rng)]
     size = np.array([size_of_share(share, x.shape[2])])
-    pozs = [sparsity.percentage_of_zeros(each) for each in x]
-    r2 = []
+    pozs, r2 = [sparsity.percentage_of_zeros(each) for each in x], []
     for _ in range(n_ties):
         orders = [sparsity.poz_order(poz, rng=rng) for poz in pozs]
         r2.append(insertion_curves(x, orders, size).r2[:, 0])
@@ -157,30 +139,28 @@ def mean_over_models(
 
     Models without a value (NaN) are left out. With fewer than half of the models left
     the mean is NaN, because they are a biased sample; one model has no finite interval.
-    The interval is over models or, with the values ``left_out`` without each item,
-    (n_models, n_items), over models and items (`two_way_variance`).
+    With the values ``left_out`` without each item, (n_models, n_items), the interval is
+    over items as well (`two_way_variance`).
     """
     defined = np.isfinite(values)
     n, values = defined.sum(), values[defined]
     if n == 0 or 2 * n < len(defined):
         return np.nan, -np.inf, np.inf
     mean, half = values.mean(), np.inf
-    if n > 1:
-        variance = values.var(ddof=1) / n
-        if left_out is not None:
-            variance = two_way_variance(values, left_out[defined])
-            n = min(n, left_out.shape[1])
-        half = stats.t.ppf(0.975, n - 1) * np.sqrt(variance)
+    if n > 1 and left_out is None:
+        half = stats.t.ppf(0.975, n - 1) * stats.sem(values)
+    elif n > 1:
+        error = np.sqrt(two_way_variance(values, left_out[defined]))
+        half = stats.t.ppf(0.975, min(n, left_out.shape[1]) - 1) * error
     return float(mean), float(mean - half), float(mean + half)
 
 
 def two_way_variance(values: np.ndarray, left_out: np.ndarray) -> float:
     """Variance of the mean of ``values`` (n_models,) over models and items.
 
-    ``left_out`` (n_models, n_items) are the values without each item. Their pseudo-
-    values give V_models and V_items; each contains the interaction, which is therefore
-    subtracted once. This is 2 (V_models + V_items) - V_both of Schuett et al. (2023,
-    eLife 12:e82566), by a jackknife. It is never less than either.
+    From pseudo-values of what is ``left_out`` (n_models, n_items): that of models plus
+    that of items, minus the interaction, which is in both; never below either. It is
+    2 (V_models + V_items) - V_both (Schuett et al. 2023, eLife 12:e82566) by jackknife.
     """
     n_models, n = left_out.shape
     pseudo = n * values[:, None] - (n - 1) * left_out
@@ -203,11 +183,8 @@ def mean_curves(
     for key, curve in curves.items():
         values = pd.DataFrame(curve)
         mean, sd = values.mean().where(values.notna().mean() >= 0.5), values.std()
-        summary = {
-            "value": mean,
-            "low": (mean - sd).clip(lower=0),
-            "high": (mean + sd).clip(upper=1),
-        }
+        low, high = (mean - sd).clip(0, 1), (mean + sd).clip(0, 1)
+        summary = {"value": mean, "low": low, "high": high}
         named = dict(zip(columns, (*key, x), strict=True))
         frames.append(pd.DataFrame(named | summary))
     return pd.concat(frames, ignore_index=True)
@@ -238,8 +215,7 @@ def at_shares(
 ) -> pd.DataFrame:
     """R2 at shares of the nodes: `mean_over_models` in a row for each curve and share.
 
-    ``curves``, by data set, items and order, are `insertion_curves`; one that
-    lacks a size raises ValueError.
+    ``curves``, by data set, items and order; one that lacks a size raises ValueError.
     "n_defined" models have a value, which exceeds `NOTABLE_R2` in "n_above" of them
     (NaN where the mean is); "n_undefined" items, on average, have no similarity.
     """
@@ -299,9 +275,8 @@ def low_poz_r2(
         of_items = np.stack([sparsity.percentage_of_zeros(each) for each in x])
         pozs = {models.dataset: models.poz if source == SOURCES[0] else of_items}
         for similarity in rsa.SIMILARITIES:
-            key = {(models.dataset, items): x}
-            table = subset_r2(key, pozs, "lowest", [share], similarity)
-            tables.append(table.assign(**{"PoZ from": source}))
+            of = {(models.dataset, items): x}, pozs, "lowest", [share], similarity
+            tables.append(subset_r2(*of).assign(**{"PoZ from": source}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -317,17 +292,17 @@ def in_random_orders(
 ) -> dict[str, np.ndarray]:
     """What `at_shares` would give if the nodes came in a random order.
 
-    ``embeddings`` as for `subset_r2`, ``shares`` by "lowest" and "highest". With
-    ``pozs``, by data set and items, the nodes that fire come first, and shares are of
-    them. Every model has ``n_orders`` random orders, of which a draw takes one. By the
-    keys of `at_shares`, (n_draws, 3) means over models with their interval; and, with
-    "_above" added, the number of models above `NOTABLE_R2`, (n_draws,).
+    ``embeddings`` as for `subset_r2`, ``shares`` by order; with ``pozs`` like the
+    embeddings, of the nodes that fire. Every model has ``n_orders`` random orders, of
+    which a draw takes one. By the keys of `at_shares`, (n_draws, 3) means over models
+    with their interval; and, with "_above" added, the number of models above
+    `NOTABLE_R2`, (n_draws,).
     """
     draws = {}
     named = [(first, share) for first, some in shares.items() for share in some]
     for (name, items), x in embeddings.items():
-        n_models, n_nodes = len(x), x.shape[2]
-        poz = pozs[name, items] if pozs else np.zeros((n_models, n_nodes))
+        n_models = len(x)
+        poz = np.zeros((n_models, x.shape[2])) if pozs is None else pozs[name, items]
         poz = np.tile(poz, (n_orders, 1))
         sizes = live_sizes(poz, [share for _, share in named])
         orders = poz_orders(poz, "live", rng)
@@ -338,9 +313,8 @@ def in_random_orders(
             drawn = r2[taken, np.arange(n_models), at]
             key = _key(first, share, name, items)
             draws[key] = np.array([mean_over_models(values) for values in drawn])
-            undefined = np.isnan(draws[key][:, 0])
             above = (drawn > NOTABLE_R2).sum(axis=1)
-            draws[f"{key}_above"] = np.where(undefined, np.nan, above)
+            draws[f"{key}_above"] = np.where(np.isnan(draws[key][:, 0]), np.nan, above)
     return draws
 
 
