@@ -34,9 +34,8 @@ def per_model(models: Mapping[str, Lenets]) -> pd.DataFrame:
     """
     frames = {}
     for name, model in models.items():
-        is_ghost = model.poz == 1
-        columns = {"seed": model.seeds, "accuracy": model.accuracy}
-        columns |= {"rare": (model.poz > 0.8).mean(axis=1)}
+        is_ghost, rare = model.poz == 1, (model.poz > 0.8).mean(axis=1)
+        columns = {"seed": model.seeds, "accuracy": model.accuracy, "rare": rare}
         columns |= {
             "ghosts": is_ghost.sum(axis=1),
             "ghost_share": is_ghost.mean(axis=1),
@@ -66,8 +65,7 @@ def poz_orders(
 
 def live_sizes(pozs: np.ndarray, shares: Iterable[float]) -> np.ndarray:
     """`size_of_share` of the nodes with a PoZ below 1, (n_models, n_shares)."""
-    live = (pozs < 1).sum(axis=1)
-    return np.array([[size_of_share(share, n) for share in shares] for n in live])
+    return np.array([[size_of_share(s, n) for s in shares] for n in (pozs < 1).sum(1)])
 
 
 def insertion_curves(
@@ -113,10 +111,8 @@ def left_out_r2(x: np.ndarray, nodes: np.ndarray, similarity: str = "pearson"):
 def tie_range(
     models: Lenets, share: float, n_images: int, n_ties: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Range of R2, (n_models,), over ``n_ties`` random orders within ties of PoZ.
-
-    The items are images, and the PoZ is computed from them.
-    """
+    """Range of R2, (n_models,), over ``n_ties`` random orders within ties of the PoZ
+    over the images that are drawn."""
     x = models.embeddings[:, models.draw(n_images, rng)]
     size = np.array([size_of_share(share, x.shape[2])])
     pozs, r2 = [sparsity.percentage_of_zeros(each) for each in x], []
