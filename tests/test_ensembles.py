@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import reference
 from helpers import ensembles, rsa
 from helpers.data import Lenets
 from helpers.sparsity import percentage_of_zeros, poz_order
@@ -41,17 +42,19 @@ def test_per_model_counts_nodes(models):
         assert tuple(shown) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("first", ["lowest", "highest", "random", "live"])
+@pytest.mark.parametrize("first", ["lowest", "highest", "random", "live", "rarest"])
 def test_orders_are_permutations_and_follow_poz(models, rng, first):
     orders = ensembles.poz_orders(models.poz, first, rng)
     for order, poz in zip(orders, models.poz, strict=True):
         assert sorted(order) == list(range(12))
         if first in ("lowest", "highest"):
             assert np.array_equal(order, poz_order(poz, first == "highest"))
-        if first == "live":
+        if first in ("live", "rarest"):
             assert np.all(np.diff(poz[order] == 1) >= 0), "ghosts come last"
+        if first == "rarest":
+            assert np.all(np.diff(poz[order][: sum(poz < 1)]) <= 0)
     with pytest.raises(ValueError, match="first must be one of"):
-        ensembles.poz_orders(models.poz, "rarest")
+        ensembles.poz_orders(models.poz, "rare")
 
 
 def test_curves_are_those_of_single_models_unless_most_items_are_left_out(models):
@@ -66,12 +69,47 @@ def test_curves_are_those_of_single_models_unless_most_items_are_left_out(models
         np.testing.assert_array_equal(r2, np.where(missing, np.nan, alone))
 
 
-def test_r2_without_ghosts_is_that_of_the_other_nodes(models):
-    r2 = ensembles.r2_without_ghosts(curves_of(models), models.poz)
-    for x, poz, value in zip(models.embeddings, models.poz, r2, strict=True):
-        pair = (rsa.similarity_matrix(x[:, poz < 1]), rsa.similarity_matrix(x))
-        r = np.corrcoef([rsa.upper_triangle(matrix) for matrix in pair])[0, 1]
-        assert value == pytest.approx(r**2, abs=1e-6)
+def test_sizes_of_each_model_are_read_from_its_own_curve(models, rng):
+    full, sizes = curves_of(models), rng.integers(1, 13, (3, 5))
+    own = curves_of(models, sizes=sizes)
+    for name in ("r2", "n_undefined"):
+        expected = np.take_along_axis(getattr(full, name), sizes - 1, axis=1)
+        np.testing.assert_allclose(getattr(own, name), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("first", ["lowest", "rarest"])
+def test_all_live_nodes_are_all_but_the_ghosts(models, first):
+    models.embeddings[1, :, 6] = models.embeddings[2, :, 3:5] = 0
+    pozs = np.stack([percentage_of_zeros(each) for each in models.embeddings])
+    sizes = ensembles.live_sizes(pozs, (0.01, 0.5, 1))
+    assert sizes.tolist() == [[1, 6, 11], [1, 5, 10], [1, 4, 9]]
+    orders = ensembles.poz_orders(pozs, first)
+    r2 = ensembles.insertion_curves(models.embeddings, orders, sizes).r2[:, -1]
+    for x, poz, value in zip(models.embeddings, pozs, r2, strict=True):
+        pair = rsa.similarity_matrix(x[:, poz < 1]), rsa.similarity_matrix(x)
+        assert value == pytest.approx(reference.r_squared(*pair), abs=1e-10)
+
+
+@pytest.mark.parametrize("similarity", ["pearson", "cosine", "euclidean"])
+def test_items_are_left_out_as_if_they_had_not_been_there(models, similarity):
+    x, nodes = models.embeddings[0], np.arange(1, 4)
+    x[:7, nodes] = 0  # seven undefined items
+    found = ensembles.left_out_r2(x, nodes, similarity)
+    curve = ensembles.insertion_curves([x], [np.roll(range(12), -1)], 3 + 0 * nodes)
+    if similarity == "pearson":
+        assert found[0] == pytest.approx(curve.r2[0, 0], abs=1e-10)
+    for i in range(40):
+        rest = np.delete(x, i, axis=0)
+        some, full = (
+            rsa.similarity_matrix(z, similarity) for z in (rest[:, nodes], rest)
+        )
+        kept = np.isfinite(np.diag(some))
+        some, full = (matrix[np.ix_(kept, kept)] for matrix in (some, full))
+        expected = reference.r_squared(some, full)
+        assert found[i + 1] == pytest.approx(expected, abs=1e-10)
+    x[:21, nodes] = 0
+    undefined = np.isnan(ensembles.left_out_r2(x, nodes, similarity)).all()
+    assert undefined == (similarity != "euclidean")
 
 
 def test_r2_varies_with_the_order_of_ties_and_only_with_it(models, rng):
@@ -96,6 +134,48 @@ def test_interval_is_scipys_over_the_defined_models(rng):
     found = ensembles.mean_over_models(np.append(values, [np.nan] * 20))
     interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert found == pytest.approx((values.mean(), *interval))
+
+
+def two_way_table(rng, n_models, n_items, sds=(1, 1, 2)):
+    """Effects of models, items and both: values of models, and without each item."""
+    shapes = (n_models, 1), (1, n_items), (n_models, n_items)
+    table = sum(sd * rng.normal(size=n) for sd, n in zip(sds, shapes, strict=True))
+    without = [np.delete(table, i, axis=1).mean(axis=1) for i in range(n_items)]
+    return table, table.mean(axis=1), np.transpose(without)
+
+
+def test_variance_of_both_samples_is_the_sum_of_bootstraps(rng):
+    """2 (V_items + V_models) - V_both, each from many resamples."""
+    table, values, left_out = two_way_table(rng, 12, 9)
+    models, items = (rng.integers(n, size=(40_000, n)) for n in table.shape)
+    v_models = np.var(values[models].mean(axis=1)) * 12 / 11
+    v_items = np.var(table.mean(axis=0)[items].mean(axis=1)) * 9 / 8
+    rest = table - table.mean(axis=0) - values[:, None] + table.mean()
+    interaction = (rest**2).sum() / (11 * 8) / table.size
+    resampled = [table[np.ix_(m, i)].mean() for m, i in zip(models, items, strict=True)]
+    v_both = np.var(resampled)
+    found = ensembles.two_way_variance(values, left_out)
+    assert found == pytest.approx(v_models + v_items - interaction, rel=0.03)
+    assert found == pytest.approx(2 * (v_models + v_items) - v_both, rel=0.25)
+
+
+def test_intervals_over_both_samples_cover_the_truth_and_those_over_models_do_not(rng):
+    covered = []
+    for _ in range(600):
+        _, values, left_out = two_way_table(rng, 15, 20)
+        for parts in ((values, left_out), (values,)):
+            _, low, high = ensembles.mean_over_models(*parts)
+            covered.append(low <= 0 <= high)
+    both, models_only = np.mean(np.reshape(covered, (-1, 2)), axis=0)
+    assert 0.93 <= both <= 0.98
+    assert models_only < 0.9
+
+
+def test_without_an_effect_of_items_the_interval_is_over_models(rng):
+    values = rng.normal(size=8)
+    left_out = np.tile(values[:, None], (1, 50))
+    expected = ensembles.mean_over_models(values)
+    assert ensembles.mean_over_models(values, left_out) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("values", [[], [np.nan], [0.5, 0.7, np.nan, np.nan, np.nan]])
@@ -175,6 +255,20 @@ def test_random_orders_are_judged_as_the_given_one_is(models, rng, monkeypatch, 
         assert np.allclose(draws[key], expected) == (order == "inserted")
         if order == "random":
             assert np.ptp(draws[key][:, 0]) > 0.01
+
+
+def test_random_live_nodes_come_before_ghosts(models, rng):
+    models.embeddings[:, :, 6:9] = 0
+    key = ("mnist", "images")
+    x, pozs = models.embeddings, {key: models.poz}
+    pozs[key] = np.stack([percentage_of_zeros(each) for each in x])
+    shares = {"rarest": (1.0,)}
+    draws = ensembles.in_random_orders({key: x}, shares, rng, pozs=pozs, n_draws=5)
+    orders, sizes = ensembles.poz_orders(pozs[key], "lowest"), np.array([8])
+    live = ensembles.insertion_curves(x, orders, sizes).r2[:, 0]
+    expected = [ensembles.mean_over_models(live)] * 5
+    assert live.max() < 1
+    np.testing.assert_allclose(draws["rarest100_mnist_images"], expected, atol=1e-10)
 
 
 @pytest.mark.parametrize(("poz", "share"), [(0.95, 1), (0.6, 0), (0.8, 0.5)])

@@ -32,18 +32,15 @@ def per_model(models: Mapping[str, Lenets]) -> pd.DataFrame:
     "rare" is the share of nodes with a PoZ above 80 %, "ghost_share" that with a PoZ of
     100 %, and "ghosts" their number.
     """
-    frames = {
-        name: pd.DataFrame(
-            {
-                "seed": model.seeds,
-                "accuracy": model.accuracy,
-                "rare": (model.poz > 0.8).mean(axis=1),
-                "ghosts": (model.poz == 1).sum(axis=1),
-                "ghost_share": (model.poz == 1).mean(axis=1),
-            }
-        )
-        for name, model in models.items()
-    }
+    frames = {}
+    for name, model in models.items():
+        is_ghost, rare = model.poz == 1, (model.poz > 0.8).mean(axis=1)
+        columns = {"seed": model.seeds, "accuracy": model.accuracy, "rare": rare}
+        columns |= {
+            "ghosts": is_ghost.sum(axis=1),
+            "ghost_share": is_ghost.mean(axis=1),
+        }
+        frames[name] = pd.DataFrame(columns)
     return pd.concat(frames, names=["set"]).reset_index("set")
 
 
@@ -52,17 +49,23 @@ def poz_orders(
 ) -> list[np.ndarray]:
     """An order of insertion for each model, from its PoZ: ``pozs`` (n_models, n_nodes).
 
-    ``first`` is "lowest" or "highest" (PoZ), "random", or "live": the nodes that fire,
-    at random, then the ghosts. ``rng`` draws the latter two.
+    ``first`` is "lowest" or "highest" (PoZ) or "random"; or, of the nodes that fire,
+    "rarest" (highest PoZ) or "live" (at random), ghosts last. ``rng`` draws at random.
     """
-    checks.choice("first", first, ("lowest", "highest", "random", "live"))
-    if first == "random":
-        return [rng.permutation(len(poz)) for poz in pozs]
-    if first == "live":
-        live = [rng.permutation(np.flatnonzero(poz < 1)) for poz in pozs]
-        ghosts = [np.flatnonzero(poz == 1) for poz in pozs]
-        return [np.concatenate(parts) for parts in zip(live, ghosts, strict=True)]
-    return [sparsity.poz_order(poz, highest_first=first == "highest") for poz in pozs]
+    checks.choice("first", first, ("lowest", "highest", "random", "live", "rarest"))
+    if first in ("random", "live"):
+        orders = [rng.permutation(len(poz)) for poz in pozs]
+    else:
+        orders = [sparsity.poz_order(poz, first != "lowest") for poz in pozs]
+    if first in ("live", "rarest"):
+        pairs = zip(pozs, orders, strict=True)
+        orders = [o[np.argsort(poz[o] == 1, kind="stable")] for poz, o in pairs]
+    return orders
+
+
+def live_sizes(pozs: np.ndarray, shares: Iterable[float]) -> np.ndarray:
+    """`size_of_share` of the nodes with a PoZ below 1, (n_models, n_shares)."""
+    return np.array([[size_of_share(s, n) for s in shares] for n in (pozs < 1).sum(1)])
 
 
 def insertion_curves(
@@ -75,37 +78,44 @@ def insertion_curves(
 
     Items without a similarity are left out at that size; R2 is NaN where they are more
     than half. ``embeddings`` is (n_models, n_items, n_nodes); ``r2`` and
-    ``n_undefined`` of the result are (n_models, n_sizes).
+    ``n_undefined`` of the result are (n_models, n_sizes), as ``sizes`` may be.
     """
-    curves = [
-        rsa.insertion_curve(
-            x, order, rsa.similarity_matrix(x, similarity), sizes, similarity, "drop"
-        )
-        for x, order in zip(embeddings, orders, strict=True)
-    ]
-    n_undefined = np.stack([curve.n_undefined for curve in curves])
-    enough = 2 * n_undefined <= len(embeddings[0])
-    r2 = np.where(enough, np.stack([curve.r2 for curve in curves]), np.nan)
-    return rsa.InsertionCurve(curves[0].sizes, r2, n_undefined)
+    n_items, n_nodes = embeddings[0].shape
+    sizes = np.arange(1, n_nodes + 1) if sizes is None else sizes
+    of_each = np.broadcast_to(sizes, (len(embeddings), sizes.shape[-1]))
+    r2, n_undefined = np.empty(of_each.shape), np.empty(of_each.shape, int)
+    for i, (x, order) in enumerate(zip(embeddings, orders, strict=True)):
+        own, at = np.unique(of_each[i], return_inverse=True)
+        full = rsa.similarity_matrix(x, similarity)
+        curve = rsa.insertion_curve(x, order, full, own, similarity, "drop")
+        r2[i], n_undefined[i] = curve.r2[at], curve.n_undefined[at]
+    r2[2 * n_undefined > n_items] = np.nan
+    return rsa.InsertionCurve(sizes, r2, n_undefined)
 
 
-def r2_without_ghosts(curve: rsa.InsertionCurve, pozs: np.ndarray) -> np.ndarray:
-    """R2 of each model without its ghosts, from a full curve, lowest PoZ first."""
-    n_live = (pozs < 1).sum(axis=1)
-    return curve.r2[np.arange(len(pozs)), n_live - 1]
+def left_out_r2(x: np.ndarray, nodes: np.ndarray, similarity: str = "pearson"):
+    """R2 of `insertion_curves` of some nodes of one model, (n_items, n_nodes).
+
+    (n_items + 1,): that of all items and, after that, without each of them.
+    """
+    x, y = (rsa.similarity_matrix(z, similarity) for z in (x[:, nodes], x))
+    pairs = np.isfinite(x) & ~np.eye(len(x), dtype=bool)
+    if 2 * np.isnan(np.diag(x)).sum() > len(x):
+        return np.full(len(x) + 1, np.nan)
+    x, y = (np.where(pairs, s - s[pairs].mean(), 0) for s in (x, y))
+    sums = np.stack([t.sum(axis=1) for t in (pairs, x, y, x * x, y * y, x * y)])
+    n, x, y, xx, yy, xy = sums.sum(axis=1)[:, None] / 2 - np.insert(sums, 0, 0, axis=1)
+    return (n * xy - x * y) ** 2 / ((n * xx - x * x) * (n * yy - y * y))
 
 
 def tie_range(
     models: Lenets, share: float, n_images: int, n_ties: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Range of R2, (n_models,), over ``n_ties`` random orders within ties of PoZ.
-
-    The items are images, and the PoZ is computed from them.
-    """
+    """Range of R2, (n_models,), over ``n_ties`` random orders within ties of the PoZ
+    over the images that are drawn."""
     x = models.embeddings[:, models.draw(n_images, rng)]
     size = np.array([size_of_share(share, x.shape[2])])
-    pozs = [sparsity.percentage_of_zeros(each) for each in x]
-    r2 = []
+    pozs, r2 = [sparsity.percentage_of_zeros(each) for each in x], []
     for _ in range(n_ties):
         orders = [sparsity.poz_order(poz, rng=rng) for poz in pozs]
         r2.append(insertion_curves(x, orders, size).r2[:, 0])
@@ -118,19 +128,43 @@ def size_of_share(share: float, n_nodes: int) -> int:
     return max(1, round(share * n_nodes))
 
 
-def mean_over_models(values: np.ndarray) -> tuple[float, float, float]:
+def mean_over_models(
+    values: np.ndarray, left_out: np.ndarray | None = None
+) -> tuple[float, float, float]:
     """Mean of ``values`` (n_models,) and the ends of its 95 % t-interval.
 
     Models without a value (NaN) are left out. With fewer than half of the models left
     the mean is NaN, because they are a biased sample; one model has no finite interval.
+    With the values ``left_out`` without each item, (n_models, n_items), the interval is
+    over items as well (`two_way_variance`).
     """
-    defined = values[np.isfinite(values)]
-    if not len(defined) or 2 * len(defined) < len(values):
+    defined = np.isfinite(values)
+    n, values = defined.sum(), values[defined]
+    if n == 0 or 2 * n < len(defined):
         return np.nan, -np.inf, np.inf
-    mean, half = defined.mean(), np.inf
-    if len(defined) > 1:
-        half = stats.t.ppf(0.975, len(defined) - 1) * stats.sem(defined)
+    mean, half = values.mean(), np.inf
+    if n > 1 and left_out is None:
+        half = stats.t.ppf(0.975, n - 1) * stats.sem(values)
+    elif n > 1:
+        error = np.sqrt(two_way_variance(values, left_out[defined]))
+        half = stats.t.ppf(0.975, min(n, left_out.shape[1]) - 1) * error
     return float(mean), float(mean - half), float(mean + half)
+
+
+def two_way_variance(values: np.ndarray, left_out: np.ndarray) -> float:
+    """Variance of the mean of ``values`` (n_models,) over models and items.
+
+    From pseudo-values of what is ``left_out`` (n_models, n_items): that of models plus
+    that of items, minus the interaction, which is in both; never below either. It is
+    2 (V_models + V_items) - V_both (Schuett et al. 2023, eLife 12:e82566) by jackknife.
+    """
+    n_models, n = left_out.shape
+    pseudo = n * values[:, None] - (n - 1) * left_out
+    rest = pseudo - pseudo.mean(axis=0) - pseudo.mean(axis=1, keepdims=True)
+    of_models = values.var(ddof=1) / n_models
+    of_items = pseudo.mean(axis=0).var(ddof=1) / n
+    interaction = rest.var() / ((n_models - 1) * (n - 1))
+    return max(of_models, of_items, of_models + of_items - interaction)
 
 
 def mean_curves(
@@ -145,11 +179,8 @@ def mean_curves(
     for key, curve in curves.items():
         values = pd.DataFrame(curve)
         mean, sd = values.mean().where(values.notna().mean() >= 0.5), values.std()
-        summary = {
-            "value": mean,
-            "low": (mean - sd).clip(lower=0),
-            "high": (mean + sd).clip(upper=1),
-        }
+        low, high = (mean - sd).clip(0, 1), (mean + sd).clip(0, 1)
+        summary = {"value": mean, "low": low, "high": high}
         named = dict(zip(columns, (*key, x), strict=True))
         frames.append(pd.DataFrame(named | summary))
     return pd.concat(frames, ignore_index=True)
@@ -180,8 +211,7 @@ def at_shares(
 ) -> pd.DataFrame:
     """R2 at shares of the nodes: `mean_over_models` in a row for each curve and share.
 
-    ``curves``, by data set, items and order, are `insertion_curves`; one that
-    lacks a size raises ValueError.
+    ``curves``, by data set, items and order; one that lacks a size raises ValueError.
     "n_defined" models have a value, which exceeds `NOTABLE_R2` in "n_above" of them
     (NaN where the mean is); "n_undefined" items, on average, have no similarity.
     """
@@ -241,9 +271,8 @@ def low_poz_r2(
         of_items = np.stack([sparsity.percentage_of_zeros(each) for each in x])
         pozs = {models.dataset: models.poz if source == SOURCES[0] else of_items}
         for similarity in rsa.SIMILARITIES:
-            key = {(models.dataset, items): x}
-            table = subset_r2(key, pozs, "lowest", [share], similarity)
-            tables.append(table.assign(**{"PoZ from": source}))
+            of = {(models.dataset, items): x}, pozs, "lowest", [share], similarity
+            tables.append(subset_r2(*of).assign(**{"PoZ from": source}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -255,32 +284,33 @@ def in_random_orders(
     similarity: str = "pearson",
     n_orders: int = 5,
     n_draws: int = 200,
+    pozs: Mapping[tuple[str, str], np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """What `at_shares` would give if the nodes came in a random order.
 
-    ``embeddings`` as for `subset_r2`, ``shares`` by "lowest" and "highest". Every model
-    has ``n_orders`` random orders, of which a draw takes one. By the keys of
-    `at_shares`, (n_draws, 3) means over models with their interval; and, with "_above"
-    added, the number of models above `NOTABLE_R2`, (n_draws,).
+    ``embeddings`` as for `subset_r2`, ``shares`` by order; with ``pozs`` like the
+    embeddings, of the nodes that fire. Every model has ``n_orders`` random orders, of
+    which a draw takes one. By the keys of `at_shares`, (n_draws, 3) means over models
+    with their interval; and, with "_above" added, the number of models above
+    `NOTABLE_R2`, (n_draws,).
     """
     draws = {}
     named = [(first, share) for first, some in shares.items() for share in some]
     for (name, items), x in embeddings.items():
-        n_models, n_nodes = len(x), x.shape[2]
-        sizes = np.unique([size_of_share(share, n_nodes) for _, share in named])
-        orders = poz_orders(np.zeros((n_orders * n_models, n_nodes)), "random", rng)
-        repeated = [*x] * n_orders
-        r2 = insertion_curves(repeated, orders, sizes, similarity).r2
+        n_models = len(x)
+        poz = np.zeros((n_models, x.shape[2])) if pozs is None else pozs[name, items]
+        poz = np.tile(poz, (n_orders, 1))
+        sizes = live_sizes(poz, [share for _, share in named])
+        orders = poz_orders(poz, "live", rng)
+        r2 = insertion_curves([*x] * n_orders, orders, sizes, similarity).r2
         r2 = r2.reshape(n_orders, n_models, -1)
         taken = rng.integers(n_orders, size=(n_draws, n_models))
-        for first, share in named:
-            at = np.searchsorted(sizes, size_of_share(share, n_nodes))
+        for at, (first, share) in enumerate(named):
             drawn = r2[taken, np.arange(n_models), at]
             key = _key(first, share, name, items)
             draws[key] = np.array([mean_over_models(values) for values in drawn])
-            undefined = np.isnan(draws[key][:, 0])
             above = (drawn > NOTABLE_R2).sum(axis=1)
-            draws[f"{key}_above"] = np.where(undefined, np.nan, above)
+            draws[f"{key}_above"] = np.where(np.isnan(draws[key][:, 0]), np.nan, above)
     return draws
 
 
