@@ -9,7 +9,7 @@ not pairs (Nili et al. 2014, PLoS Comput. Biol. 10:e1003553; Schuett et al. 2023
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,9 +23,11 @@ from helpers.significance import (  # noqa: F401 - some are re-exported
     interval,
     minus_last,
     noise_ceiling,
+    rated_r2,
     simultaneous_test,
     spearman_brown,
     split_half_reliability,
+    two_factor_test,
     two_sided_p,
     weighted_r2,
 )
@@ -163,9 +165,11 @@ def bootstrap_curve(
     -------
     A row per size, with 95 % intervals: r2 with low and high; its ratio to the R2 of
     all features with ratio_low and ratio_high, formed within each resample; its
-    difference from that R2 with difference_low, difference_high and p (percentile),
-    calibrated_low, ..., and, over all sizes at once, all_low, all_high and all_p.
-    n_undefined resamples without R2 at a size where the sample has it are left out.
+    difference from that R2 with difference_low, difference_high and p (percentile).
+    calibrated_low, _high and _p are those of the difference by `calibrated_test`,
+    calibrated_r2_low, calibrated_ratio_low, ... those of the others; all_low, all_high
+    and all_p hold for the difference at all sizes at once. n_undefined resamples
+    without R2 at a size where the sample has it are left out.
 
     Raises
     ------
@@ -186,21 +190,68 @@ def bootstrap_curve(
     usable = resampled[np.isfinite(resampled[:, np.isfinite(observed)]).all(axis=1)]
     if len(usable) < 2:
         raise ValueError("too few images or judged pairs: resamples have no R2.")
-    difference, differences = minus_last(observed), minus_last(usable)
-    left_out = minus_last(given.weighted_r2(1 - np.eye(n)))
-    full = np.where(usable[:, -1:] > _ROUNDING, usable[:, -1:], np.nan)
-    curve = pd.DataFrame({"r2": observed[:-1]}, pd.Index(given.sizes, name="size"))
-    curve[["low", "high"]] = interval(usable[:, :-1]).T
-    curve["ratio"] = curve["r2"] / observed[-1]
-    curve[["ratio_low", "ratio_high"]] = interval(usable[:, :-1] / full).T
-    curve["difference"] = difference
-    curve[["difference_low", "difference_high"]] = interval(differences).T
-    curve["p"] = two_sided_p(differences)
-    calibrated = calibrated_test(difference, differences, left_out)
-    curve[["calibrated_low", "calibrated_high", "calibrated_p"]] = calibrated
-    simultaneous = simultaneous_test(difference, differences)
-    curve[["all_low", "all_high", "all_p"]] = simultaneous
+    left_out = given.weighted_r2(1 - np.eye(n))
+    curve = pd.DataFrame(index=pd.Index(given.sizes, name="size"))
+    quantities = {"r2": _each, "ratio": _to_last, "difference": minus_last}
+    for name, of in quantities.items():
+        value, drawn, without = of(observed), of(usable), of(left_out)
+        prefix = "" if name == "r2" else f"{name}_"
+        curve[name] = value
+        curve[[f"{prefix}low", f"{prefix}high"]] = interval(drawn).T
+        calibrated = calibrated_test(value, drawn, without)
+        prefix = "" if name == "difference" else f"{name}_"
+        columns = [f"calibrated_{prefix}{end}" for end in ("low", "high", "p")]
+        curve[columns] = calibrated
+    curve["p"] = two_sided_p(drawn)
+    curve[["all_low", "all_high", "all_p"]] = simultaneous_test(value, drawn)
+    curve = curve.drop(columns=["calibrated_r2_p", "calibrated_ratio_p"])
     return curve.assign(n_undefined=n_resamples - len(usable))
+
+
+def _each(r2: np.ndarray) -> np.ndarray:
+    return r2[..., :-1]
+
+
+def _to_last(r2: np.ndarray) -> np.ndarray:
+    """R2 (..., n_sizes + 1) divided by the last; NaN where that is 0."""
+    return r2[..., :-1] / np.where(r2[..., -1:] > _ROUNDING, r2[..., -1:], np.nan)
+
+
+def two_factor(
+    given: Prepared,
+    raters: np.ndarray,
+    n_resamples: int = 1000,
+    *,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Differences from the R2 of all features, for new images *and* new raters.
+
+    R2 is that with the mean of ``raters`` (n_raters, n_pairs), at least 3 and finite,
+    who all judged every pair; ``given.human`` is not used.
+
+    Returns
+    -------
+    A row per size: difference; low, high and p by `two_factor_test`; and the standard
+    errors of images, raters and both by the bootstrap over each.
+    """
+    n, m = len(given.embeddings), len(raters)
+    checks.at_least("number of raters", m, 3)
+    i, j = np.triu_indices(n, 1)
+    similarities = replace(given, human=raters.mean(axis=0)).similarities
+
+    def differences(images: np.ndarray, people: np.ndarray) -> np.ndarray:
+        return minus_last(rated_r2(similarities, raters, images, people, i, j))
+
+    images = bootstrap_counts(n, n_resamples, rng)
+    people = bootstrap_counts(m, n_resamples, rng)
+    all_images, all_people = np.ones_like(images), np.ones_like(people)
+    observed = differences(all_images[:1], all_people[:1])[0]
+    draws = (images, all_people), (all_images, people), (images, people)
+    spread = np.stack([differences(*d).var(axis=0, ddof=1) for d in draws])
+    table = pd.DataFrame({"difference": observed}, pd.Index(given.sizes, name="size"))
+    table[["low", "high", "p"]] = two_factor_test(observed, spread, n, m)
+    table[["images", "raters", "both"]] = np.sqrt(spread.T)
+    return table
 
 
 # ---------------------------------------------------------------------- random orders

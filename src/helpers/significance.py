@@ -69,6 +69,34 @@ def weighted_r2(
     return np.minimum(np.concatenate(parts, axis=1).T, 1)
 
 
+def rated_r2(
+    similarities: np.ndarray,
+    raters: np.ndarray,
+    images: np.ndarray,
+    people: np.ndarray,
+    i: np.ndarray,
+    j: np.ndarray,
+) -> np.ndarray:
+    """`weighted_r2` with the mean of raters that are weighted too.
+
+    ``raters`` (n_raters, n_pairs), ``images`` (n_resamples, n_images) and ``people``
+    (n_resamples, n_raters) weights; (n_resamples, n_sizes).
+    """
+    s, scores = _standardised(similarities).T, []
+    for start in range(0, len(images), _ROWS):
+        block = slice(start, start + _ROWS)
+        y = people[block] @ raters
+        weights = images[block][:, i] * images[block][:, j].astype(float)
+        weights /= weights.sum(axis=1, keepdims=True)
+        y /= people[block].sum(axis=1, keepdims=True)
+        y -= (weights * y).sum(axis=1, keepdims=True)
+        covariance = (weights * y) @ s
+        variances = _variance(weights @ (s * s), weights @ s)
+        variances *= (weights * y * y).sum(axis=1, keepdims=True)
+        scores.append(covariance**2 / variances)
+    return np.minimum(np.concatenate(scores), 1)
+
+
 def _standardised(rows: np.ndarray) -> np.ndarray:
     """Rows with mean 0 and SD 1, for less rounding; constant rows become NaN."""
     largest = np.abs(rows).max(axis=1, keepdims=True)
@@ -125,11 +153,34 @@ def calibrated_test(
     n = len(left_out)
     jackknife = (n - 1) * left_out.var(axis=0)
     variance = np.maximum(2 * jackknife - resampled.var(axis=0, ddof=1), jackknife / 2)
-    error = np.sqrt(variance)
-    t = np.abs(difference) / np.where(error > _ROUNDING, error, np.inf)
-    p = np.where(np.isnan(difference + error), np.nan, 2 * stats.t.sf(t, n - 1))
-    half_width = stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
-    return np.stack([difference - half_width, difference + half_width, p], axis=1)
+    return _t_test(difference, np.sqrt(variance), n - 1)
+
+
+def two_factor_test(
+    difference: np.ndarray, variances: np.ndarray, n_images: int, n_raters: int
+) -> np.ndarray:
+    """t test for new images and new raters: low, high, p (n_sizes, 3).
+
+    ``variances`` (3, n_sizes) of the difference in resamples of images, of raters, and
+    of both. Where each is counted once, images and raters interact in the first two and
+    three times in the third: variance 2 (V_images + V_raters) - V_both, in the form for
+    few raters, at least either and at most V_both (Schuett et al. 2023). The degrees of
+    freedom are those of the smaller sample.
+    """
+    images, raters, both = variances
+    by_image, by_rater = n_images / (n_images - 1), n_raters / (n_raters - 1)
+    alone = by_image * images, by_rater * raters
+    shared = by_image * by_rater * (both - images - raters)
+    variance = np.minimum(np.maximum(sum(alone) - shared, np.maximum(*alone)), both)
+    return _t_test(difference, np.sqrt(variance), min(n_images, n_raters) - 1)
+
+
+def _t_test(value: np.ndarray, error: np.ndarray, freedom: int) -> np.ndarray:
+    """low, high and two-sided p, (n, 3); p 1 where nothing varies."""
+    t = np.abs(value) / np.where(error > _ROUNDING, error, np.inf)
+    p = np.where(np.isnan(value + error), np.nan, 2 * stats.t.sf(t, freedom))
+    half_width = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
+    return np.stack([value - half_width, value + half_width, p], axis=1)
 
 
 def simultaneous_test(difference: np.ndarray, resampled: np.ndarray) -> np.ndarray:

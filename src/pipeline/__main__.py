@@ -59,9 +59,10 @@ def parser() -> argparse.ArgumentParser:
     paths(every, "PETERSON IMAGES", "see pipeline.specifications")
 
     simulation = commands.add_parser(
-        "simulation", help="false alarms of page 03's tests"
+        "simulation", help="coverage of page 03's intervals, false alarms, power"
     )
-    simulation.add_argument("--simulations", type=int, default=1000)
+    paths(simulation, "ALEXNET", "see pipeline.samples")
+    simulation.add_argument("--simulations", type=int, default=600)
 
     cifar10 = commands.add_parser("ghosts-cifar10", help="page 04's CIFAR-10 images")
     paths(cifar10, "LPIPS_WEIGHTS", "see pipeline.objects92")
