@@ -1,7 +1,8 @@
 """The commands that make what is in ``data/``: ``python -m pipeline COMMAND --help``.
 
 Each command is a function of the pipeline that writes files and enters them into the
-manifest, together with the command.
+manifest, together with the command. ``report`` writes a report on a reader's own
+network instead.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ COMMANDS = {
     "simulation": "simulation.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
     "ghosts-imagenet": "ghosts.record_imagenet",
+    "report": "report_html.main",
 }
 """Functions of the arguments of each command and of ``command``, its text."""
 
@@ -69,6 +71,17 @@ def parser() -> argparse.ArgumentParser:
 
     imagenet = commands.add_parser("ghosts-imagenet", help="page 04's Peterson sets")
     paths(imagenet, "PETERSON IMAGES WORDNET", "see pipeline.ghosts")
+
+    report = commands.add_parser("report", help="on your own network, as one HTML file")
+    for name in ("activations", "reference", "labels", "target"):
+        report.add_argument(f"--{name}", type=Path, help=f"{name}: see page 09")
+    for name in ("reference-kind", "array", "reference-array"):
+        report.add_argument(f"--{name}", default="", help="see page 09")
+    report.add_argument("--similarity", default="pearson", help="see page 09")
+    report.add_argument("--max-images", type=int, default=200, help="see page 09")
+    report.add_argument("--n-resamples", type=int, default=1000, help="see page 09")
+    report.add_argument("--n-orders", type=int, default=100, help="random orders")
+    report.add_argument("--seed", type=int, default=0, help="of the random numbers")
     return main
 
 

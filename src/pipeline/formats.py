@@ -303,8 +303,8 @@ def read_text(path: Path, array: str):
     has_header = not all(map(is_number, first))
     if first[:3] == ["0", "1", "2"] and first == [str(i) for i in range(len(first))]:
         raise Refused(
-            f"{path.name} begins with the row 0, 1, 2, ...: is it data or the header "
-            "of a data frame? Save it with header=False or with names of columns."
+            f"{path.name} begins with the row 0, 1, 2, ..., perhaps the header of a "
+            "data frame; save it with header=False or with names of columns."
         )
     second = top.iloc[-1].tolist()
     has_labels = has_header and first[0] == "" or not is_number(second[0])

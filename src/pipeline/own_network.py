@@ -52,6 +52,7 @@ class Analysis:
     curves: pd.DataFrame  # order, share, value, low, high
     rules: pd.DataFrame  # a row per rule, similarity and comparator
     needed: pd.DataFrame  # rule, effect, images
+    two_factor: pd.DataFrame  # rule, similarity, change, low, high; empty if not known
     levels: pd.Series  # of all nodes: r, and, with raters, ceilings and reliability
     gain: np.ndarray  # (4,) of `inference.nested_choice`; NaN without judgments
 
@@ -103,6 +104,7 @@ def analyse(
         curves=curves,
         rules=verdicts(rules, y is not None),
         needed=pd.DataFrame(),
+        two_factor=for_new_raters(x, zeros.poz, raters, settings, rng),
         levels=levels(given, raters, rng),
         gain=gain,
     )
@@ -264,6 +266,24 @@ def levels(given: inference.Prepared, raters: np.ndarray, rng) -> pd.Series:
         reliability = inference.split_half_reliability(raters, rng=rng)
         found |= {"ceiling_low": low, "ceiling_high": high, "reliability": reliability}
     return pd.Series(found)
+
+
+def for_new_raters(x, poz, raters, settings: Settings, rng) -> pd.DataFrame:
+    """Changes in R2 for new images and new raters, under each similarity.
+
+    Empty unless three or more raters judged every pair.
+    """
+    if len(raters) < 3 or not np.isfinite(raters).all():
+        return pd.DataFrame()
+    order, kept = sparsity.poz_order(poz), sparsity.rules(poz)
+    sizes = np.unique([k for k in kept.values() if k])
+    frames = []
+    for method in rsa.SIMILARITIES:
+        given = inference.prepare(x, order, raters.mean(axis=0), sizes, method)
+        table = inference.two_factor(given, raters, settings.n_resamples, rng=rng)
+        rows = table.rename(columns={"difference": "change"}).reindex(kept.values())
+        frames.append(rows.assign(rule=list(kept), similarity=method))
+    return pd.concat(frames).rename_axis("kept").reset_index()
 
 
 def disagreements(analysis: Analysis) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
@@ -53,7 +55,7 @@ class PoZSelector(SelectorMixin, BaseEstimator):
         check_is_fitted(self, "poz_")
         if self.share is None:
             return self.poz_ <= self.max_poz
-        n_kept = -int(-self.share * len(self.poz_) // 1)
+        n_kept = ceil(round(self.share * len(self.poz_), 9))
         kept = np.zeros(len(self.poz_), bool)
         kept[sparsity.poz_order(self.poz_)[:n_kept]] = True
         return kept
