@@ -53,7 +53,8 @@ class Census:
         """Nodes by PoZ, in `BINS` of equal width and a row for dead nodes: a frame with
         the columns poz (middle of the bin), share, kind."""
         alive = self.poz[self.poz < 1]
-        counts, edges = np.histogram(alive, BINS, (0, 1))
+        inside = np.maximum(alive - 1e-9, 0)  # an edge belongs to the bin below it
+        counts, edges = np.histogram(inside, BINS, (0, 1))
         middles = (edges[:-1] + edges[1:]) / 2
         kind = np.where(middles > RARE, "rare", "live")
         frame = pd.DataFrame({"poz": middles, "nodes": counts, "kind": kind})

@@ -61,9 +61,10 @@ def in_a_sentence(path: Path) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in at most 150 characters of one line."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"\s+", " ", lines[0])[:150].rstrip(". :")
+    """The first sentence of an error, at most 150 characters, without control
+    characters that a damaged file may have put into it."""
+    text = "".join(c if c.isprintable() else " " for c in str(error) or repr(error))
+    return " ".join(text.split()).split(". ")[0][:150].rstrip(". :")
 
 
 def pick(path: Path, arrays: dict[str, str], name: str, word: str = "array") -> str:
@@ -300,7 +301,8 @@ def read_text(path: Path, array: str):
     options |= {"compression": None, "encoding": "utf-8-sig"}
     top = pd.read_csv(path, nrows=2, **options).astype(str)
     first = top.iloc[0].tolist()
-    has_header = not all(map(is_number, first))
+    counted = first[1:] == [str(i) for i in range(len(first) - 1)]
+    has_header = not all(map(is_number, first)) or (first[0] == "" and counted)
     if first[:3] == ["0", "1", "2"] and first == [str(i) for i in range(len(first))]:
         raise Refused(
             f"{path.name} begins with the row 0, 1, 2, ..., perhaps the header of a "
@@ -328,7 +330,7 @@ def is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
-        return text == "NA"
+        return text in ("", "NA")
     return True
 
 

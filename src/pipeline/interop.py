@@ -93,8 +93,8 @@ def as_reference(source, n_images: int, kind: str = "", array: str = "") -> np.n
             f"{name} of shape {values.shape} is infinite at pair {pair} of rater "
             f"{rater}; mark missing judgments by NaN."
         )
-    varies = np.array([np.ptp(r[np.isfinite(r)], initial=0) > 0 for r in raters])
-    if not varies.all() or np.isnan(raters).all(axis=1).any():
+    varies = np.array([len(np.unique(r[np.isfinite(r)])) > 1 for r in raters])
+    if not varies.all():
         raise Refused(
             f"{name} of shape {values.shape}: rater {varies.argmin()} does not vary "
             "over pairs; leave that rater out."
