@@ -186,10 +186,10 @@ def expanded(path):
 
 def compressed_pt(path):
     torch.save(torch.ones(4, 4), path.with_suffix(".zip"))
-    with zipfile.ZipFile(path.with_suffix(".zip")) as old:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
-            for info in old.infolist():
-                new.writestr(info.filename, old.read(info))
+    old = zipfile.ZipFile(path.with_suffix(".zip"))
+    with old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for info in old.infolist():
+            new.writestr(info.filename, old.read(info))
 
 
 def empty_chunks(path):

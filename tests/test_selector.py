@@ -24,8 +24,9 @@ def test_it_keeps_what_the_rules_keep(sparse):
     n.append(PoZSelector(share=0.2).fit_transform(sparse).shape[1])
     assert n == list(kept.values())
     fifth = PoZSelector(share=0.2).fit(sparse).get_support(indices=True)
-    np.testing.assert_array_equal(fifth, np.sort(sparsity.poz_order(poz)[: kept[
-        "keep the 20% lowest"]]))
+    np.testing.assert_array_equal(
+        fifth, np.sort(sparsity.poz_order(poz)[: kept["keep the 20% lowest"]])
+    )
 
 
 def test_a_share_is_rounded_up_and_not_by_rounding_error(rng):

@@ -94,7 +94,7 @@ def check_size(source: str, shape: tuple, itemsize: int, stored: float) -> int:
 
 # ----------------------------------------------------------------- temporary files
 def temporary(n_bytes: int, source: str):
-    """An open temporary file, gone once nothing maps it; refused if the disk is full."""
+    """A temporary file, gone once nothing maps it. Refused if the disk is full."""
     folder = tempfile.gettempdir()
     if n_bytes > shutil.disk_usage(folder).free:
         raise Refused(
@@ -141,7 +141,9 @@ def row_blocks(shape: tuple, itemsize: int = 8) -> Iterator[slice]:
     """Slices of rows of at most `BLOCK` bytes, and at least one row."""
     row = max(1, int(np.prod(shape[1:], dtype=object)) * itemsize)
     step = max(1, BLOCK // row)
-    return (slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step))
+    return (
+        slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step)
+    )
 
 
 # ----------------------------------------------------------------- numpy
@@ -269,7 +271,9 @@ def read_hdf5(path: Path, array: str):
 
     with h5py.File(path, "r") as file:
         found: dict[str, h5py.Dataset] = {}
-        file.visititems(lambda k, v: found.update({k: v} if hasattr(v, "dtype") else {}))
+        file.visititems(
+            lambda k, v: found.update({k: v} if hasattr(v, "dtype") else {})
+        )
         numeric = {k: v for k, v in found.items() if v.dtype.kind in NUMBERS}
         splits = sorted(k for k in numeric if re.fullmatch(r"features_\d+", k))
         if splits == sorted(numeric) and splits and not array:  # thingsvision's
@@ -309,7 +313,7 @@ def read_text(path: Path, array: str):
             "data frame; save it with header=False or with names of columns."
         )
     second = top.iloc[-1].tolist()
-    has_labels = has_header and first[0] == "" or not is_number(second[0])
+    has_labels = (has_header and first[0] == "") or not is_number(second[0])
     labels: list[str] = []
     options |= {"skiprows": int(has_header)}
     chunk = max(1, BLOCK // (64 * len(first)))
@@ -342,9 +346,9 @@ def text_numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
     if len(bad := np.argwhere(np.isnan(numbers) & ~missing)):
         row, column = bad[0]
         raise Refused(
-            f"{path.name}: {cells[row, column][:40]!r} in row {frame.index[row]} of the "
-            f"data, column {column}, is no number; remove texts other than one row of "
-            "names above and one column on the left."
+            f"{path.name}: {cells[row, column][:40]!r} in row {frame.index[row]} of "
+            f"the data, column {column}, is no number; remove texts other than one row "
+            "of names above and one column on the left."
         )
     return numbers
 
@@ -359,7 +363,9 @@ def frame_values(frame: pd.DataFrame, source: str):
     """Numbers (n_rows, n_columns) of a frame and, from a first column of texts or an
     index that is not 0, 1, 2, ..., names of rows."""
     labels = None if isinstance(frame.index, pd.RangeIndex) else map(str, frame.index)
-    if len(frame.columns) > 1 and not pd.api.types.is_numeric_dtype(frame.dtypes.iloc[0]):
+    if len(frame.columns) > 1 and not pd.api.types.is_numeric_dtype(
+        frame.dtypes.iloc[0]
+    ):
         labels, frame = frame.iloc[:, 0].astype(str), frame.iloc[:, 1:]
     for name, kind in frame.dtypes.items():
         if not pd.api.types.is_numeric_dtype(kind):

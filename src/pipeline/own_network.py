@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from helpers import inference, rsa, sparsity
+from helpers import checks, inference, rsa, sparsity
 from pipeline import census, formats, interop, specification_tables, specifications
 
 EFFECTS = (0.01, 0.02, 0.05)
@@ -84,6 +84,7 @@ def analyse(
     formats.Refused : negative or undefined activations; too few images or judgments.
     ValueError : settings out of range.
     """
+    checks.choice("similarity", settings.similarity, rsa.SIMILARITIES)
     zeros = census.count(values)
     rng = np.random.default_rng(settings.seed)
     images, n_undefined = choose_images(values, zeros, settings.max_images, rng)

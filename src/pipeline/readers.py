@@ -105,7 +105,9 @@ def read_folder(path: Path, array: str = "") -> Matrix:
 def pieces_of(folder: Path) -> list[Path]:
     """Its files of features, in order of the images."""
     files = [p for p in folder.glob("features*") if p.suffix in PIECES and p.is_file()]
-    return sorted(files, key=lambda p: [int(n) for n in re.findall(r"\d+", p.stem)][-1:])
+    return sorted(
+        files, key=lambda p: [int(n) for n in re.findall(r"\d+", p.stem)][-1:]
+    )
 
 
 def read_pieces(folder: Path) -> Matrix:
@@ -157,7 +159,9 @@ def stack_images(files: list[Path], layer: str, source: str) -> Matrix:
     def rows() -> Iterator[np.ndarray]:
         for file in files:
             with formats.in_a_sentence(file), zipfile.ZipFile(file) as archive:
-                members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
+                members = {
+                    i.filename.removesuffix(".npy"): i for i in archive.infolist()
+                }
                 if layer and layer not in members:
                     raise Refused(f"{file.name} has no layer {layer!r}; extract again.")
                 for name in [layer] if layer else sorted(members):

@@ -63,8 +63,8 @@ def on_data(a: Analysis, name: str, labels) -> list[str]:
     if a.n_undefined:
         names = ", ".join(str(labels[i])[:40] for i in a.zeros.silent_images[:10])
         said.append(
-            f"{a.n_undefined} images activate no node, or all nodes alike; they have no "
-            f"similarity to any other image and are left out ({names or 'not silent'})."
+            f"{a.n_undefined} images activate no node, or all nodes alike; they have "
+            f"no similarity to any other and are left out ({names or 'not silent'})."
         )
     return said
 
@@ -75,12 +75,12 @@ def on_poz(a: Analysis) -> list[str]:
     n_dead, n_rare = (kinds == "dead").sum(), (kinds == "rare").sum()
     if poz.max() == 0:
         return [
-            "No activation is zero, so PoZ says nothing about this layer. Either it has "
-            "no ReLU, or values were averaged after it; take the ReLU itself."
+            "No activation is zero, so PoZ says nothing about this layer. Either it "
+            "has no ReLU, or values were averaged after it; take the ReLU itself."
         ]
     said = [
-        f"The median PoZ is {np.median(poz):.0%}; {np.mean(poz > 0.8):.0%} of the nodes "
-        "are silent for more than 80 % of the images.",
+        f"The median PoZ is {np.median(poz):.0%}; {np.mean(poz > 0.8):.0%} of the "
+        "nodes are silent for more than 80 % of the images.",
         f"{n_dead:,} nodes ({n_dead / len(poz):.1%}) are ghosts, dead here: silent for "
         f"every image. {n_rare:,} ({n_rare / len(poz):.1%}) are rare but live: silent "
         "for more than 90 % of the images, not for all.",
@@ -102,22 +102,26 @@ def on_curves(a: Analysis) -> list[str]:
         rows = curve_at(a, share)
         low, random = rows.loc["lowest"], rows.loc["random"]
         if np.isnan([low["value"], random["low"], random["high"]]).any():
-            said.append(f"With {share:.0%} of the nodes, R² is undefined in some order.")
+            said.append(
+                f"With {share:.0%} of the nodes, R² is undefined in some order."
+            )
             continue
         inside = random["low"] <= low["value"] <= random["high"]
         above = low["value"] > random["high"]
         where = "within" if inside else "above" if above else "below"
+        value = rows.loc["highest", "value"]
+        other = f"reach {value:.3f}" if np.isfinite(value) else "leave it undefined"
         said.append(
             f"The {share:.0%} of the nodes with the lowest PoZ reach R² = "
             f"{low['value']:.3f} with {target}, {where} the range of 95 % of random "
             f"orders ({random['low']:.3f} to {random['high']:.3f}); those with the "
-            f"highest PoZ reach {rows.loc['highest', 'value']:.3f}."
+            f"highest PoZ {other}."
         )
     return said
 
 
 def on_rules(a: Analysis) -> list[str]:
-    """The three rules under the main similarity, and a warning where measures differ."""
+    """The three rules under the main similarity; a warning where measures differ."""
     said = [rule_in_words(row) for _, row in a.main.iterrows()]
     if warning := on_measures(a):
         said.append(warning)
@@ -151,7 +155,9 @@ def on_measures(a: Analysis) -> str:
     n = len(a.rules) // max(1, len(table))
     if not parts:
         return f"Every rule has the same verdict under all {n} measures."
-    return f"The conclusion changes with the measure ({n} were tried). {'; '.join(parts)}."
+    return (
+        f"The conclusion changes with the measure ({n} were tried). {'; '.join(parts)}."
+    )
 
 
 def on_raters(a: Analysis) -> list[str]:
@@ -198,8 +204,8 @@ def on_needed(a: Analysis) -> list[str]:
         return ["No rule has an interval from which to work this out."]
     said.append(
         "These are extrapolations: if the rule changes nothing, the 95 % interval lies "
-        "within plus and minus that size with a chance of 80 %. They assume images like "
-        "these and the same raters, and are rather too large than too small."
+        "within plus and minus that size with a chance of 80 %. They assume images "
+        "like these and the same raters, and are rather too large than too small."
     )
     return said
 
@@ -223,18 +229,20 @@ def on_use(a: Analysis) -> list[str]:
     if not a.has_reference:
         keeps = "keeps" if drop == "keeps the geometry" else "may not keep"
         said.append(
-            f"Dropping nodes above a PoZ of 90 % {keeps} the similarity matrix. To learn "
-            "whether that helps or harms, compare with judgments or brain data."
+            f"Dropping nodes above a PoZ of 90 % {keeps} the similarity matrix. To "
+            "learn whether that helps or harms, compare with judgments or brain data."
         )
     elif drop == "clear improvement":
-        but = "" if same else ", but not under every measure: report those where it fails"
+        but = (
+            "" if same else ", but not under every measure: report those where it fails"
+        )
         said.append(f"Dropping nodes above a PoZ of 90 % helps here{but}.")
     elif drop == "clear loss":
         said.append("Keep rarely-firing nodes: leaving them out costs prediction here.")
     else:
         said.append(
-            "There is no clear reason to drop rarely-firing nodes. That is not evidence "
-            "that they do not matter: see how many images would exclude an effect."
+            "There is no clear reason to drop rarely-firing nodes. That is not "
+            "evidence that they do not matter: see how many images would be needed."
         )
     if np.isfinite(a.gain[0]):
         gain, low, high, _ = a.gain
@@ -252,7 +260,9 @@ def on_ghosts(a: Analysis) -> str:
         return "There are no ghosts, so nothing silent bends a correlation."
     rules = a.rules[a.rules["rule"] == "drop ghosts"]
     rules = rules[rules["comparator"] == PRIMARY]
-    largest = rules.loc[rules["change"].abs().idxmax()] if rules["change"].any() else None
+    largest = (
+        rules.loc[rules["change"].abs().idxmax()] if rules["change"].any() else None
+    )
     tail = "none of the measures here notices them."
     if largest is not None:
         where = figures.NAMES.get(largest["similarity"], largest["similarity"])
@@ -269,16 +279,17 @@ def on_ghosts(a: Analysis) -> str:
 def caveats(a: Analysis) -> list[str]:
     """What the numbers do not say."""
     said = [
-        "PoZ belongs to a node and a set of images. It was counted over the images that "
-        "are compared; counted over other images, rules remove other nodes.",
-        "Intervals are for one rule and one measure, over images; with several rules and "
-        "measures, some exclude zero by chance.",
+        "PoZ belongs to a node and a set of images. It was counted over the images "
+        "that are compared; counted over other images, rules remove other nodes.",
+        "Intervals are for one rule and one measure, over images; with several rules "
+        "and measures, some exclude zero by chance.",
     ]
     if a.levels["r"] < 0:
         said.insert(
             0,
-            f"Network and reference are correlated negatively (r = {a.levels['r']:.2f}). "
-            "Check whether the reference holds dissimilarities; R² does not see the sign.",
+            f"Network and reference are correlated negatively (r = "
+            f"{a.levels['r']:.2f}). Check whether the reference holds dissimilarities; "
+            "R² does not see the sign.",
         )
     if len(a.images) < 50:
         said.append(
@@ -287,8 +298,8 @@ def caveats(a: Analysis) -> list[str]:
     n_undefined = int(a.rules["n_undefined"].max())
     if n_undefined:
         said.append(
-            f"Up to {n_undefined} of {a.settings.n_resamples} resamples had no score and "
-            "were left out."
+            f"Up to {n_undefined} of {a.settings.n_resamples} resamples had no score "
+            "and were left out."
         )
     return said
 
@@ -309,7 +320,9 @@ def rules_table(a: Analysis) -> pd.DataFrame:
     table = rules.assign(cell=cells).pivot(
         index="similarity", columns="rule", values="cell"
     )
-    table = table.loc[list(specifications.SIMILARITIES), list(dict.fromkeys(rules["rule"]))]
+    table = table.loc[
+        list(specifications.SIMILARITIES), list(dict.fromkeys(rules["rule"]))
+    ]
     return table.replace("+nan (+nan, +nan)", "undefined").rename(figures.NAMES)
 
 
@@ -355,7 +368,9 @@ def draw_curves(ax: Axes, a: Analysis) -> Axes:
 
 def draw_rules(axes: np.ndarray, a: Analysis) -> np.ndarray:
     """A panel per rule: changes under every similarity and comparator."""
-    for ax, (rule, frame) in zip(axes, a.rules.groupby("rule", sort=False), strict=True):
+    for ax, (rule, frame) in zip(
+        axes, a.rules.groupby("rule", sort=False), strict=True
+    ):
         figures.intervals(ax, frame, "change", "similarity", "comparator")
         figures.mark_value(ax, 0)
         ax.set(title=rule)

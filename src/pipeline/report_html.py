@@ -41,8 +41,8 @@ CAPTIONS = {
     "nodes are set apart on the right.",
     "curves": "R² as nodes are inserted by PoZ or in random order. Bands: 95 % over "
     "images, and over random orders.",
-    "rules": "Change by each rule under every similarity, compared by R² and Spearman's "
-    "rho, with 95 % intervals over images. The dotted line is no change.",
+    "rules": "Change by each rule under every similarity, compared by R² and "
+    "Spearman's rho, with 95 % intervals over images. The dotted line is no change.",
 }
 
 
@@ -161,7 +161,9 @@ def table(frame: pd.DataFrame) -> str:
 
 def facts(about: dict[str, str]) -> str:
     """Provenance as a list."""
-    rows = (f"<li><b>{html.escape(k)}:</b> {html.escape(v)}</li>" for k, v in about.items())
+    rows = (
+        f"<li><b>{html.escape(k)}:</b> {html.escape(v)}</li>" for k, v in about.items()
+    )
     return f"<ul>{''.join(rows)}</ul>"
 
 
@@ -221,7 +223,9 @@ def numbers(a: Analysis, given: inputs.Inputs, about: dict[str, str]) -> dict:
     frames = {"curves": a.curves, "rules": a.rules, "images_needed": a.needed}
     frames |= {"poz": a.zeros.histogram(), "new_raters": a.two_factor}
     records = {k: json.loads(f.to_json(orient="records")) for k, f in frames.items()}
-    kinds = {kind: int((a.zeros.kinds == kind).sum()) for kind in ("dead", "rare", "live")}
+    kinds = {
+        kind: int((a.zeros.kinds == kind).sum()) for kind in ("dead", "rare", "live")
+    }
     gain = dict(zip(("value", "low", "high", "p"), a.gain.tolist(), strict=True))
     gain = {k: v if np.isfinite(v) else None for k, v in gain.items()}
     used = [str(given.labels[i]) for i in a.images]

@@ -42,7 +42,9 @@ class PoZSelector(SelectorMixin, BaseEstimator):
         if not 0 <= self.max_poz <= 1:
             raise ValueError(f"max_poz must lie in [0, 1]; got {self.max_poz!r}.")
         if self.share is not None and not 0 < self.share <= 1:
-            raise ValueError(f"share must lie in (0, 1] or be None; got {self.share!r}.")
+            raise ValueError(
+                f"share must lie in (0, 1] or be None; got {self.share!r}."
+            )
         self.poz_ = sparsity.percentage_of_zeros(X)
         if not self._get_support_mask().any():
             raise ValueError(
