@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from helpers import data, inference, prediction
+from helpers import data, inference, prediction, sparsity
 from pipeline import extraction, judgments, manifest
 
 SEED = 0
@@ -32,22 +32,53 @@ def record_sets(peterson: Path, command: str) -> None:
     for name, judged in judgments.load_peterson(peterson).items():
         settings = {"preprocessing": extraction.VGG_TEAM, "cache": False}
         embeddings = extraction.embed(model, "features.36", judged.files, **settings)
-        predictions[name] = prediction.predict(
+        analysis = prediction.predict(
             name,
             embeddings,
             judged.matrix,
             np.random.default_rng(SEED),
-            n_null=N_NULL,
             reliability=reliability_of(judged.halves),
         )
+        rng = np.random.default_rng(SEED)
+        null = in_random_orders(embeddings, judged.matrix, rng, N_NULL)
+        predictions[name] = replace(analysis, null=null)
         hashes = (data.sha256(array)[:12] for array in (embeddings, judged.matrix))
         inputs.append(" ".join([name, *hashes]))
-        r2 = predictions[name].r2
-        print(f"{name}: R2 {r2[-1]:.3f}, largest {np.nanmax(r2):.3f}", flush=True)
+        print(predictions[name].rules.T.to_string(), flush=True)
     target = data.data_folder() / "human_vgg19_pool5.npz"
     save(predictions, target)
     hashes = f"sha256 of embeddings and judgments: {'; '.join(inputs)}"
     manifest.register(target, command, seed=str(SEED), inputs=hashes)
+
+
+def in_random_orders(
+    embeddings: np.ndarray,
+    human: np.ndarray,
+    rng: np.random.Generator,
+    n_orders: int,
+    n_resamples: int = 1000,
+    n_repeats: int = 20,
+) -> pd.DataFrame:
+    """What the claims ask, for as many features in random orders: a row per order.
+
+    Arguments as `helpers.prediction.predict`; columns are the rows of
+    `helpers.prediction.of_claims`: rule90, rule20, fifth and gain, with _low and _high.
+    """
+    poz = sparsity.percentage_of_zeros(embeddings)
+    kept = np.array(list(sparsity.rules(poz).values()))
+    given = inference.prepare(embeddings, np.arange(embeddings.shape[1]), human)
+    rows = []
+    for _ in range(n_orders):
+        order = rng.permutation(embeddings.shape[1])
+        drawn = replace(given, order=order, sizes=np.unique(kept[kept > 0]))
+        curve = inference.bootstrap_curve(drawn, n_resamples=n_resamples, rng=rng)
+        drawn = replace(given, order=order)
+        gain = inference.nested_choice(drawn, n_repeats=n_repeats, rng=rng)[1]
+        rules = prediction.primary(curve).reindex(kept)
+        rows.append(prediction.of_claims(rules, gain).stack())
+    null = pd.DataFrame(rows).rename_axis("order")
+    names = (f"{what}_{end}".removesuffix("_value") for what, end in null.columns)
+    return null.set_axis(list(names), axis=1)
 
 
 def reliability_of(halves: np.ndarray) -> float:
@@ -61,7 +92,7 @@ def reliability_of(halves: np.ndarray) -> float:
 
 
 def save(predictions: Mapping[str, prediction.Prediction], path: Path) -> None:
-    """Write what `helpers.prediction.load` reads; R2 at every size in float32."""
+    """Write what `helpers.prediction.load` reads."""
     arrays = {}
     for key, analysis in predictions.items():
         for name in (field.name for field in fields(analysis)):
@@ -70,6 +101,5 @@ def save(predictions: Mapping[str, prediction.Prediction], path: Path) -> None:
                 for column, values in value.reset_index().items() if len(value) else ():
                     arrays[f"{key}/{name}/{column}"] = np.array(values.tolist())
             else:
-                dtype = np.float32 if name == "r2" else None
-                arrays[f"{key}/{name}"] = np.asarray(value, dtype)
+                arrays[f"{key}/{name}"] = np.asarray(value)
     np.savez_compressed(path, **arrays)

@@ -26,6 +26,7 @@ coverage, the narrowest of the honest ones.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ from pipeline import manifest, samples
 
 SEED = 0
 N_IMAGES, N_RESAMPLES, N_REPEATS = 120, 500, 20
-N_RATED = 300
+N_RATED = 200
 """Resamples of images and raters."""
 SHARES = np.arange(1, 10) / 10
 """Of the features, inserted from low to high PoZ; the second is the fifth."""
@@ -261,7 +262,8 @@ def rated_studies(
         own = [judgments(0 * shared, OWN, n_images, rng) for _ in range(n_raters)]
         raters = shared + taste @ z + own
         given = population.prepare(images, raters.mean(axis=0))
-        table = inference.two_factor(given, raters, n_resamples, rng=rng).iloc[FIFTH]
+        given = replace(given, sizes=given.sizes[[FIFTH]])
+        table = inference.two_factor(given, raters, n_resamples, rng=rng).iloc[0]
         numbers = {"two-factor": table[["difference", "low", "high", "p"]]}
         for factor, n in (("images", n_images), ("raters", n_raters)):
             value, error = table["difference"], table[factor]
