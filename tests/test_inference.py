@@ -243,6 +243,44 @@ def test_similarities_are_formed_once(monkeypatch):
     assert len(calls) == 1
 
 
+# ------------------------------------------------------------------ images and raters
+def test_two_factor_equals_explicit_resampling_of_images_and_raters():
+    x, rng = post_relu(), np.random.default_rng(6)
+    raters = judgments() + 0.5 * rng.random((5, 91))
+    given = inference.prepare(x, np.arange(F), raters[0], SIZES[:3])
+    table = inference.two_factor(given, raters, 60, rng=np.random.default_rng(7))
+    rng = np.random.default_rng(7)  # the same draws, as lists of images and raters
+    images = inference.bootstrap_counts(N, 60, rng)
+    people = inference.bootstrap_counts(5, 60, rng)
+    models = [np.corrcoef(x[:, :size]) for size in (*SIZES[:3], F)]
+
+    def differences(drawn, who):
+        drawn, who = (np.repeat(np.arange(len(w)), w) for w in (drawn, who))
+        mean = square(np.mean(raters[who], axis=0))
+        r2 = np.array([plain_r2(model, mean, drawn) for model in models])
+        return r2[:-1] - r2[-1]
+
+    one = np.ones(N, int), np.ones(5, int)
+    np.testing.assert_allclose(table["difference"], differences(*one), atol=1e-12)
+    variances = [
+        np.var([differences(*pair) for pair in pairs], axis=0, ddof=1)
+        for pairs in (
+            [(a, one[1]) for a in images],
+            [(one[0], b) for b in people],
+            zip(images, people, strict=True),
+        )
+    ]
+    np.testing.assert_allclose(table[["images", "raters", "both"]].T ** 2, variances)
+    ends = inference.two_factor_test(table["difference"], np.stack(variances), N, 5)
+    np.testing.assert_allclose(table[["low", "high", "p"]], ends)
+
+
+def test_two_factor_refuses_two_raters():
+    given = inference.prepare(post_relu(), np.arange(F), judgments(), SIZES)
+    with pytest.raises(ValueError, match="number of raters must be at least 3; got 2"):
+        inference.two_factor(given, np.ones((2, 91)), rng=np.random.default_rng(0))
+
+
 # ---------------------------------------------------------------------- random orders
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])
 @pytest.mark.parametrize("similarity", ["pearson", "cosine"])

@@ -16,16 +16,13 @@ import numpy as np
 import pandas as pd
 
 from helpers import checks, rsa
-from helpers.significance import (  # noqa: F401 - some are re-exported
+from helpers.significance import (
     bootstrap_counts,
     calibrated_test,
     corrected_t,
     interval,
     minus_last,
-    noise_ceiling,
     simultaneous_test,
-    spearman_brown,
-    split_half_reliability,
     two_factor_test,
     two_sided_p,
     weighted_r2,

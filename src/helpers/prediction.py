@@ -13,14 +13,10 @@ import pandas as pd
 
 from helpers import inference, significance, sparsity
 
-PRIMARY = {
-    "calibrated_low": "low",
-    "calibrated_high": "high",
-    "calibrated_p": "p",
-    "calibrated_ratio_low": "ratio_low",
-    "calibrated_ratio_high": "ratio_high",
-}
-"""Columns of `bootstrap_curve` that are the primary intervals, and their names here."""
+PRIMARY = "calibrated"
+"""The columns of `bootstrap_curve` that hold the primary intervals start with this."""
+GAIN = ("gain", "gain_low", "gain_high", "gain_p")
+_ENDS = ("low", "high", "p", "ratio_low", "ratio_high")
 
 
 # ----------------------------------------------------------------------- one analysis
@@ -42,6 +38,11 @@ class Prediction:
     reliability: float  # of the judgments, NaN where raters are not known
     left_out: np.ndarray  # (4,) undefined judgments, resamples, random orders, splits
     null: pd.DataFrame = field(default_factory=pd.DataFrame)  # of `pipeline.human`
+
+    @property
+    def tested(self) -> pd.DataFrame:
+        """The rules, as `primary`."""
+        return primary(self.rules)
 
     @property
     def full(self) -> float:
@@ -121,6 +122,7 @@ def predict(
     if raters is not None:
         few = replace(given, sizes=np.unique([k for k in kept.values() if k]))
         both = inference.two_factor(few, raters, n_resamples, rng=rng)
+        both = both.rename(columns={end: f"new_{end}" for end in _ENDS})
     return Prediction(
         name=name,
         n_images=len(given.embeddings),
@@ -141,9 +143,8 @@ def _of_rules(
     kept: dict[str, int],
     both: pd.DataFrame,
 ) -> pd.DataFrame:
-    """A row per rule, NaN where it keeps no feature: the curve, with `PRIMARY` under
-    its names here, or over it what `two_factor` found; Steiger's pairs_p; images_low,
-    images_high and images_p, primary without raters.
+    """A row per rule, NaN where it keeps no feature: the curve, Steiger's pairs_p, and
+    of `two_factor`, if there are raters, new_low, new_high, new_p, ...
     """
     sizes = np.array(list(kept.values()))
     at = np.searchsorted(given.sizes, np.maximum(sizes, given.sizes[0]))
@@ -151,21 +152,26 @@ def _of_rules(
     r = np.corrcoef([human, *given.similarities[[*at, -1]]])
     correlations = r[0, 1:-1], r[0, -1], r[-1, 1:-1]
     pairs_p = significance.steiger_p(*correlations, len(human))
-    frame = primary(curve.iloc[at]).assign(pairs_p=pairs_p)
-    frame[["images_low", "images_high", "images_p"]] = frame[["low", "high", "p"]]
-    frame[list(both)] = both.reindex(given.sizes[at])
+    frame = curve.iloc[at].assign(pairs_p=pairs_p)
+    frame = frame.join(both.drop(columns=["difference", "ratio"], errors="ignore"))
     frame.loc[sizes == 0] = np.nan
     frame.index = pd.Index(kept, name="rule")
     return frame.assign(size=sizes, share=sizes / len(given.order))
 
 
-def primary(curve: pd.DataFrame) -> pd.DataFrame:
-    """A curve of `bootstrap_curve` with the columns `PRIMARY` under their names here.
+def primary(rules: pd.DataFrame) -> pd.DataFrame:
+    """A curve or rules with the primary intervals as low, high, p, ratio_low, _high.
 
-    The p of the percentile bootstrap is percentile_p.
+    These are `PRIMARY` or, where there are raters, those for new raters as well; then
+    images_low, images_high and images_p are of the former. percentile_p stays too.
     """
-    curve = curve.drop(columns=["low", "high", "ratio_low", "ratio_high"])
-    return curve.rename(columns={"p": "percentile_p"} | PRIMARY)
+    names = {"p": "percentile_p"} | {f"{PRIMARY}_{end}": end for end in _ENDS}
+    table = rules.drop(columns=["low", "high", "ratio_low", "ratio_high"])
+    table = table.rename(columns=names)
+    if "new_p" in table:
+        for end in _ENDS:
+            table[f"images_{end}"], table[end] = table[end], table.pop(f"new_{end}")
+    return table
 
 
 # ------------------------------------------------------- tables of several predictions
@@ -181,13 +187,13 @@ def effects(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     ``rule90`` and ``rule20``: change of R2 by the second and third rule; ``fifth``:
     ratio to the full R2 under the third; ``gain``: of the chosen size on other images.
     """
-    tables = {key: of_claims(p.rules, p.gain) for key, p in predictions.items()}
+    tables = {key: of_claims(p.tested, p.gain) for key, p in predictions.items()}
     table = pd.concat(tables).swaplevel()
     return table.set_axis(table.index.map("_".join))
 
 
 def of_claims(rules: pd.DataFrame, gain: np.ndarray) -> pd.DataFrame:
-    """The rows of `effects` of one set, without its name."""
+    """The rows of `effects` of one set, without its name, from `primary` rules."""
     change = rules[["difference", "low", "high"]].to_numpy()
     ratio = rules[["ratio", "ratio_low", "ratio_high"]].to_numpy()
     rows = {"rule90": change[1], "rule20": change[2], "fifth": ratio[2]}
@@ -199,16 +205,17 @@ def effects_by_chance(predictions: Mapping[str, Prediction]) -> dict[str, np.nda
     """`effects` for random orders, (n_orders, 3) each, where these were analysed."""
     draws = {}
     for key, p in predictions.items():
-        for what in p.null.columns[::3]:
-            ends = [what, f"{what}_low", f"{what}_high"]
-            draws[f"{what}_{key}"] = p.null[ends].to_numpy()
-    return draws
+        for _, rows in p.null.groupby(level=0):
+            table = of_claims(primary(rows), rows[list(GAIN)].to_numpy()[0])
+            for what, row in table.iterrows():
+                draws.setdefault(f"{what}_{key}", []).append(row)
+    return {name: np.array(rows) for name, rows in draws.items()}
 
 
 def adjusted(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """p adjusted by Holm over all sets, rules and gains: a row per set, a column per
     rule and "gain"."""
-    rules = pd.DataFrame({key: p.rules["p"] for key, p in predictions.items()}).T
+    rules = pd.DataFrame({key: p.tested["p"] for key, p in predictions.items()}).T
     p = rules.assign(gain=[p.gain[3] for p in predictions.values()])
     return pd.DataFrame(significance.holm(p), p.index, p.columns)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import data, inference, prediction, sparsity
+from helpers import data, inference, prediction, significance, sparsity
 from pipeline import extraction, judgments, manifest
 
 SEED = 0
@@ -59,10 +59,10 @@ def in_random_orders(
     n_resamples: int = 1000,
     n_repeats: int = 20,
 ) -> pd.DataFrame:
-    """What the claims ask, for as many features in random orders: a row per order.
+    """What the claims ask, for as many features in random orders: for each.
 
-    Arguments as `helpers.prediction.predict`; columns are the rows of
-    `helpers.prediction.of_claims`: rule90, rule20, fifth and gain, with _low and _high.
+    Arguments as `helpers.prediction.predict`. A row for each order and rule, as
+    `bootstrap_curve` gives them, with the gain of the chosen size.
     """
     poz = sparsity.percentage_of_zeros(embeddings)
     kept = np.array(list(sparsity.rules(poz).values()))
@@ -74,11 +74,9 @@ def in_random_orders(
         curve = inference.bootstrap_curve(drawn, n_resamples=n_resamples, rng=rng)
         drawn = replace(given, order=order)
         gain = inference.nested_choice(drawn, n_repeats=n_repeats, rng=rng)[1]
-        rules = prediction.primary(curve).reindex(kept)
-        rows.append(prediction.of_claims(rules, gain).stack())
-    null = pd.DataFrame(rows).rename_axis("order")
-    names = (f"{what}_{end}".removesuffix("_value") for what, end in null.columns)
-    return null.set_axis(list(names), axis=1)
+        gain = dict(zip(prediction.GAIN, gain, strict=True))
+        rows.append(curve.reindex(kept).reset_index(drop=True).assign(**gain))
+    return pd.concat(dict(enumerate(rows)), names=["order", "rule"]).reset_index("rule")
 
 
 def reliability_of(halves: np.ndarray) -> float:
@@ -88,7 +86,7 @@ def reliability_of(halves: np.ndarray) -> float:
     """
     if len(halves) != 2:
         return np.nan
-    return float(inference.spearman_brown(np.corrcoef(halves)[0, 1]))
+    return float(significance.spearman_brown(np.corrcoef(halves)[0, 1]))
 
 
 def save(predictions: Mapping[str, prediction.Prediction], path: Path) -> None:
