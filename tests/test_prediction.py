@@ -61,7 +61,7 @@ def test_rules_are_points_of_the_curve(judged, result):
     np.testing.assert_allclose(rules["difference"], difference, atol=1e-12)
     np.testing.assert_allclose(rules["ratio"], curve["r2"] / result.full)
     np.testing.assert_allclose(rules["share"], rules["size"] / 40)
-    tested = result.tested
+    tested = prediction.primary(result.rules)
     for end in ("low", "high", "p", "ratio_low", "ratio_high"):
         column = f"{prediction.PRIMARY}_{end}"
         np.testing.assert_array_equal(tested[end], curve[column])
@@ -75,10 +75,11 @@ def test_raters_widen_the_intervals_of_the_rules_and_change_nothing_else(judged)
     alone = run((x, raters.mean(axis=0)))
     both = run((x, raters.mean(axis=0)), raters=raters)
     images = ["difference", "ratio", "images_low", "images_high", "images_p"]
-    same = alone.tested.rename(columns=lambda name: f"images_{name}")
-    same = same.join(alone.tested[["difference", "ratio"]])
-    np.testing.assert_allclose(both.tested[images], same[images])
-    width = [p.tested["high"] - p.tested["low"] for p in (both, alone)]
+    with_raters, without = (prediction.primary(p.rules) for p in (both, alone))
+    same = without.rename(columns=lambda name: f"images_{name}")
+    same = same.join(without[["difference", "ratio"]])
+    np.testing.assert_allclose(with_raters[images], same[images])
+    width = [rules["high"] - rules["low"] for rules in (with_raters, without)]
     assert (width[0] > width[1])[1:].all()
     pd.testing.assert_frame_equal(both.curve, alone.curve)
 
@@ -101,7 +102,7 @@ def test_missing_judgments_are_dropped_and_counted(judged):
 
 def test_planted_harm_of_rare_features_is_found_on_held_out_images(judged):
     result = run(judged, n_repeats=10)
-    assert result.gain[0] > 0.05 and result.percentile_at(0.5) > 97.5
+    assert result.gain[0] > 0.05 and result.orders["percentile"].loc[20] > 97.5
     assert result.best["r2"] == result.curve["r2"].max() > result.full + 0.05
 
 
@@ -132,33 +133,18 @@ def test_same_generator_same_result(judged, result):
         np.testing.assert_array_equal(getattr(again, field.name), value)
 
 
-@pytest.mark.parametrize(
-    ("r2", "size"),
-    [
-        ([0.1, 0.3, 0.39, 0.4], 3),
-        ([0.39, 0.3, 0.39, 0.4], 3),  # an early peak does not count
-        ([0.5, 0.45, 0.4], 1),
-        ([0.39, np.nan, 0.4], 3),
-        ([0.4], 1),
-        ([0, 0, 0], 1),
-    ],
-)
-def test_enough_is_the_share_from_which_on_the_curve_stays_there(result, r2, size):
-    share = np.arange(1, len(r2) + 1) / len(r2)
-    result = replace(result, curve=pd.DataFrame({"r2": r2, "share": share}))
-    assert result.enough == size / len(r2)
-
-
 # ------------------------------------------------------- tables of several predictions
 def test_effects_and_adjusted_p_are_those_of_the_rules(result):
     sets = {"a": result, "b": result}
     effects, adjusted = prediction.effects(sets), prediction.adjusted(sets)
-    rule = result.tested.loc["keep the 20% lowest"]
+    rule = prediction.primary(result.rules).loc["keep the 20% lowest"]
     columns = ["difference", "low", "high"], ["ratio", "ratio_low", "ratio_high"]
     for key, names in zip(("rule20_a", "fifth_b"), columns, strict=True):
         np.testing.assert_array_equal(effects.loc[key], rule[names])
     np.testing.assert_array_equal(effects.loc["gain_a"], result.gain[:3])
-    family = np.tile([*result.tested["p"], result.gain[3]], (2, 1))  # all 8 at once
+    family = np.tile(
+        [*prediction.primary(result.rules)["p"], result.gain[3]], (2, 1)
+    )  # all 8 at once
     np.testing.assert_array_equal(adjusted, significance.holm(family))
 
 

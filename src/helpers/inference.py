@@ -8,6 +8,7 @@ not pairs (Nili et al. 2014, PLoS Comput. Biol. 10:e1003553; Schuett et al. 2023
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -172,8 +173,8 @@ def bootstrap_curve(
         raise ValueError("too few images or judged pairs: resamples have no R2.")
     left_out = given.weighted_r2(1 - np.eye(n))
     curve = pd.DataFrame(index=pd.Index(given.sizes, name="size"))
-    quantities = {"r2": _each, "ratio": _to_last, "difference": minus_last}
-    for name, of in quantities.items():
+    r2 = operator.itemgetter((..., slice(-1)))
+    for name, of in {"r2": r2, "ratio": _to_last, "difference": minus_last}.items():
         value, drawn, without = of(observed), of(usable), of(left_out)
         prefix = "" if name == "r2" else f"{name}_"
         curve[name] = value
@@ -186,10 +187,6 @@ def bootstrap_curve(
     curve[["all_low", "all_high", "all_p"]] = simultaneous_test(value, drawn)
     curve = curve.drop(columns=["calibrated_r2_p", "calibrated_ratio_p"])
     return curve.assign(n_undefined=n_resamples - len(usable))
-
-
-def _each(r2: np.ndarray) -> np.ndarray:
-    return r2[..., :-1]
 
 
 def _to_last(r2: np.ndarray) -> np.ndarray:

@@ -40,11 +40,6 @@ class Prediction:
     null: pd.DataFrame = field(default_factory=pd.DataFrame)  # of `pipeline.human`
 
     @property
-    def tested(self) -> pd.DataFrame:
-        """The rules, as `primary`."""
-        return primary(self.rules)
-
-    @property
     def full(self) -> float:
         """R2 of all features."""
         return float(self.curve["r2"].iloc[-1])
@@ -55,25 +50,10 @@ class Prediction:
         return self.curve.loc[self.curve["r2"].idxmax()]
 
     @property
-    def enough(self) -> float:
-        """Share of the features from which on R2 stays at 95 % of the full or above.
-
-        So a peak that is lost again does not count, nor does a size where R2 is NaN.
-        """
-        r2 = self.curve["r2"].to_numpy()
-        short = np.flatnonzero(~(r2 >= 0.95 * r2[-1] - 1e-12))
-        return float(self.curve["share"].iloc[short[-1] + 1 if len(short) else 0])
-
-    @property
     def tie_range(self) -> float:
         """Largest range of R2 over orders in ties, beyond a tenth of the features."""
         curve = self.curve[self.curve["share"] > 0.1]
         return float((curve["tied_high"] - curve["tied_low"]).max())
-
-    def percentile_at(self, share: float) -> float:
-        """Percentile among random orders at the size nearest to ``share``."""
-        distance = np.abs(self.orders["share"].to_numpy() - share)
-        return float(self.orders["percentile"].iloc[distance.argmin()])
 
 
 def predict(
@@ -168,9 +148,9 @@ def primary(rules: pd.DataFrame) -> pd.DataFrame:
     names = {"p": "percentile_p"} | {f"{PRIMARY}_{end}": end for end in _ENDS}
     table = rules.drop(columns=["low", "high", "ratio_low", "ratio_high"])
     table = table.rename(columns=names)
-    if "new_p" in table:
-        for end in _ENDS:
-            table[f"images_{end}"], table[end] = table[end], table.pop(f"new_{end}")
+    for end in _ENDS if "new_p" in table else ():
+        table[f"images_{end}"] = table[end]
+        table[end] = table.pop(f"new_{end}").fillna(table[end])
     return table
 
 
@@ -187,7 +167,9 @@ def effects(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     ``rule90`` and ``rule20``: change of R2 by the second and third rule; ``fifth``:
     ratio to the full R2 under the third; ``gain``: of the chosen size on other images.
     """
-    tables = {key: of_claims(p.tested, p.gain) for key, p in predictions.items()}
+    tables = {
+        key: of_claims(primary(p.rules), p.gain) for key, p in predictions.items()
+    }
     table = pd.concat(tables).swaplevel()
     return table.set_axis(table.index.map("_".join))
 
@@ -215,8 +197,8 @@ def effects_by_chance(predictions: Mapping[str, Prediction]) -> dict[str, np.nda
 def adjusted(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """p adjusted by Holm over all sets, rules and gains: a row per set, a column per
     rule and "gain"."""
-    rules = pd.DataFrame({key: p.tested["p"] for key, p in predictions.items()}).T
-    p = rules.assign(gain=[p.gain[3] for p in predictions.values()])
+    p = pd.DataFrame({key: primary(x.rules)["p"] for key, x in predictions.items()}).T
+    p["gain"] = [x.gain[3] for x in predictions.values()]
     return pd.DataFrame(significance.holm(p), p.index, p.columns)
 
 

@@ -49,7 +49,7 @@ SETTINGS = {
 }
 """Shares of the judgments' variance: signal, images, latents, pairs."""
 N_LATENTS = 4
-N_OBJECTS, N_RATERS = 92, 16
+N_OBJECTS, N_RATERS, RATED = 92, 16, "16 raters"
 COMMON, OWN, TASTE = (0.35, 0.1, 0.1, 0.05), (0.0, 0.2, 0.2, 0.6), 0.5
 """As in `SETTINGS`, common to all raters and of each; standard deviation over raters of
 how much more z_fifth than z_all counts."""
@@ -122,9 +122,11 @@ def record(alexnet: Path, simulations: int, command: str) -> None:
             print(tables[-1].round(3).to_string(), flush=True)
         arguments = population, weights, simulations
         found = rated_studies(*arguments, rng=np.random.default_rng(SEED))
-        tables.append(rates(found).assign(setting="16 raters", effect=effect))
+        tables.append(rates(found).assign(setting=RATED, effect=effect))
         print(tables[-1].round(3).to_string(), flush=True)
     table = pd.concat(tables, ignore_index=True)
+    table["n_images"] = np.where(table["setting"] == RATED, N_OBJECTS, N_IMAGES)
+    table["n_population"] = len(population.embeddings)
     target = data.data_folder() / "coverage.npz"
     np.savez_compressed(target, **{k: np.array(v.tolist()) for k, v in table.items()})
     about = {"source": "simulated here, with embeddings by AlexNet fc7"}
