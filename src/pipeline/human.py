@@ -15,28 +15,29 @@ from helpers import data, inference, prediction, significance, sparsity
 from pipeline import extraction, judgments, manifest
 
 SEED = 0
-N_NULL = 100
-"""Random orders in which the claims are tried as well."""
+N_ORDERS, N_NULL = 300, 100
+"""Random orders of the curve, and those in which the claims are tried as well."""
 
 
 def record_sets(peterson: Path, command: str) -> None:
     """Analyse every set in the folder, laid out as `pipeline.judgments` says, with
     VGG-19's last pooling layer, into ``data/human_vgg19_pool5.npz``.
 
-    Convolutions are computed as on a processor without AVX-512, so that they round in
-    the same way on most machines.
+    Embeddings are kept in `pipeline.datasets.cache_folder`. Convolutions are computed
+    as on a processor without AVX-512, so that they round alike on most machines.
     """
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     model = extraction.vgg19_conv(peterson / "vgg19_conv_bgr.safetensors")
     predictions, inputs = {}, []
     for name, judged in judgments.load_peterson(peterson).items():
-        settings = {"preprocessing": extraction.VGG_TEAM, "cache": False}
+        settings = {"preprocessing": extraction.VGG_TEAM}
         embeddings = extraction.embed(model, "features.36", judged.files, **settings)
         analysis = prediction.predict(
             name,
             embeddings,
             judged.matrix,
             np.random.default_rng(SEED),
+            n_orders=N_ORDERS,
             reliability=reliability_of(judged.halves),
         )
         rng = np.random.default_rng(SEED)

@@ -37,7 +37,7 @@ from helpers import data, inference, rsa, significance, sparsity
 from pipeline import manifest, samples
 
 SEED = 0
-N_IMAGES, N_RESAMPLES, N_REPEATS = 120, 500, 20
+N_IMAGES, N_RESAMPLES, N_REPEATS = 120, 400, 20
 N_RATED = 200
 """Resamples of images and raters."""
 SHARES = np.arange(1, 10) / 10
