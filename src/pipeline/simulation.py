@@ -67,16 +67,17 @@ class Population:
         poz = sparsity.percentage_of_zeros(self.embeddings)
         self.order = sparsity.poz_order(poz)
         self.sizes = np.ceil(SHARES * n).astype(int)
-        models = []
-        for size in (*self.sizes, n):
+        pairs = np.triu_indices(len(embeddings), 1)
+        z = np.empty(
+            (len(self.sizes) + 1, len(embeddings), len(embeddings)), np.float32
+        )
+        for k, size in enumerate((*self.sizes, n)):
             matrix = rsa.similarity_matrix(self.embeddings[:, self.order[:size]])
-            models.append(rsa.upper_triangle(matrix))
-        self.means = np.array([model.mean() for model in models])
-        self.scales = np.array([model.std() for model in models])
-        pairs = [models[k] for k in (FIFTH, -1)]
-        products = [[np.dot(x - x.mean(), y - y.mean()) for y in pairs] for x in models]
-        scales = np.outer(self.scales, self.scales[[FIFTH, -1]])
-        self.correlations = np.array(products) / len(models[0]) / scales
+            z[k] = (matrix - matrix[pairs].mean()) / matrix[pairs].std()
+        self.z = z  # similarity at the sizes, standardised over all pairs of images
+        two = [z[k][pairs].astype(float) for k in (FIFTH, -1)]
+        products = [[np.mean(model[pairs] * other) for other in two] for model in z]
+        self.correlations = np.array(products)
 
     def true_r2(self, weights: np.ndarray, share: float) -> np.ndarray:
         """R2 at the sizes and, last, of all features, (n_sizes + 1,): over all pairs
@@ -88,19 +89,23 @@ class Population:
         variance = weights @ correlations[[FIFTH, -1]] @ weights
         return share * (correlations @ weights) ** 2 / variance
 
+    def similarities(self, images: np.ndarray) -> np.ndarray:
+        """Of the pairs of some images, (n_sizes + 1, n_pairs)."""
+        i, j = np.triu_indices(len(images), 1)
+        return self.z[:, images[i], images[j]].astype(float)
+
     def signal(self, images: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Of the pairs of some images, with mean 0 and SD 1 over the population."""
-        x = self.embeddings[np.ix_(images, self.order)]
-        z = []
-        for k, size in ((FIFTH, self.sizes[FIFTH]), (-1, x.shape[1])):
-            pairs = rsa.upper_triangle(rsa.similarity_matrix(x[:, :size]))
-            z.append((pairs - self.means[k]) / self.scales[k])
+        z = self.similarities(images)[[FIFTH, -1]]
         return weights @ z / np.sqrt(weights @ self.correlations[[FIFTH, -1]] @ weights)
 
     def prepare(self, images: np.ndarray, human: np.ndarray) -> inference.Prepared:
         """A study of these images; the order of the features is the population's."""
-        x = self.embeddings[images]
-        return inference.prepare(x, self.order, human, self.sizes)
+        given = inference.prepare(
+            self.embeddings[images], self.order, human, self.sizes
+        )
+        vars(given)["similarities"] = self.similarities(images)  # up to their scale
+        return given
 
 
 WEIGHTS = {"no difference": np.array([1.0, 1.0]), "difference": np.array([1.0, 0.0])}
