@@ -235,8 +235,8 @@ def human_curve(ax: Axes, prediction) -> Axes:
     bounds = p.orders["share"], p.orders["low"], p.orders["high"]
     ax.fill_between(*bounds, color=COLOURS["random"], label="random orders", **look)
     lines(ax, p.curve, "share", "r2", label="lowest PoZ first, 95 % over images")
-    mark_value(ax, p.r2[-1], "y", "all nodes")
-    best = p.best_size / p.n_features, p.r2[p.best_size - 1]
+    mark_value(ax, p.full, "y", "all nodes")
+    best = p.best["share"], p.best["r2"]
     ax.plot(*best, "o", color=COLOURS["highest"], label="largest", zorder=4)
     ax.set(xlabel="share of nodes inserted", ylabel="R² with judgments", title=p.name)
     ax.set(xlim=(0, 1.01), ylim=(0, None))

@@ -8,6 +8,7 @@ not pairs (Nili et al. 2014, PLoS Comput. Biol. 10:e1003553; Schuett et al. 2023
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,17 +17,13 @@ import numpy as np
 import pandas as pd
 
 from helpers import checks, rsa
-from helpers.significance import (  # noqa: F401 - some are re-exported
+from helpers.significance import (
     bootstrap_counts,
     calibrated_test,
     corrected_t,
     interval,
     minus_last,
-    noise_ceiling,
-    rated_r2,
     simultaneous_test,
-    spearman_brown,
-    split_half_reliability,
     two_factor_test,
     two_sided_p,
     weighted_r2,
@@ -122,14 +119,6 @@ def _human_pairs(human: np.ndarray, n_images: int) -> np.ndarray:
     return np.where(missing, np.nan, pairs)
 
 
-def _prepared(embeddings, order, human, sizes, similarity) -> Prepared:
-    if not isinstance(embeddings, Prepared):
-        return prepare(embeddings, order, human, sizes, similarity)
-    if any(value is not None for value in (order, human, sizes)):
-        raise ValueError("order, human and sizes must be left out beside a Prepared.")
-    return embeddings
-
-
 def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:
     """At most ``n_sizes`` evenly spaced sizes up to ``n_features``: (n_sizes,) int."""
     checks.at_least("n_features", n_features, 1)
@@ -140,11 +129,7 @@ def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:
 
 # -------------------------------------------------------------------------- bootstrap
 def bootstrap_curve(
-    embeddings: np.ndarray | Prepared,
-    order: np.ndarray | None = None,
-    human: np.ndarray | None = None,
-    sizes: np.ndarray | None = None,
-    similarity: str = "pearson",
+    given: Prepared,
     n_resamples: int = 1000,
     *,
     rng: np.random.Generator,
@@ -156,10 +141,7 @@ def bootstrap_curve(
     three times; the calibrated one is its sensitivity analysis. For the error rates of
     both see `pipeline.simulation`.
 
-    Parameters
-    ----------
-    embeddings, order, human, sizes, similarity : as `prepare`, or only a `Prepared`.
-    n_resamples : at least 2; the smallest p is 2 / (n_resamples + 1).
+    ``n_resamples`` is at least 2; the smallest p is 2 / (n_resamples + 1).
 
     Returns
     -------
@@ -173,10 +155,9 @@ def bootstrap_curve(
 
     Raises
     ------
-    ValueError : as `prepare`; full embedding or nearly all resamples without R2.
+    ValueError : n_resamples; full embedding or nearly all resamples without R2.
     """
     checks.at_least("n_resamples", n_resamples, 2)
-    given = _prepared(embeddings, order, human, sizes, similarity)
     n = len(given.embeddings)
     observed = given.weighted_r2(np.ones((1, n)))[0]
     if np.isnan(observed[-1]):
@@ -192,8 +173,8 @@ def bootstrap_curve(
         raise ValueError("too few images or judged pairs: resamples have no R2.")
     left_out = given.weighted_r2(1 - np.eye(n))
     curve = pd.DataFrame(index=pd.Index(given.sizes, name="size"))
-    quantities = {"r2": _each, "ratio": _to_last, "difference": minus_last}
-    for name, of in quantities.items():
+    r2 = operator.itemgetter((..., slice(-1)))
+    for name, of in {"r2": r2, "ratio": _to_last, "difference": minus_last}.items():
         value, drawn, without = of(observed), of(usable), of(left_out)
         prefix = "" if name == "r2" else f"{name}_"
         curve[name] = value
@@ -208,13 +189,9 @@ def bootstrap_curve(
     return curve.assign(n_undefined=n_resamples - len(usable))
 
 
-def _each(r2: np.ndarray) -> np.ndarray:
-    return r2[..., :-1]
-
-
 def _to_last(r2: np.ndarray) -> np.ndarray:
     """R2 (..., n_sizes + 1) divided by the last; NaN where that is 0."""
-    return r2[..., :-1] / np.where(r2[..., -1:] > _ROUNDING, r2[..., -1:], np.nan)
+    return 1 + minus_last(r2) / np.where(r2[..., -1:] > _ROUNDING, r2[..., -1:], np.nan)
 
 
 def two_factor(
@@ -231,63 +208,58 @@ def two_factor(
 
     Returns
     -------
-    A row per size: difference; low, high and p by `two_factor_test`; and the standard
-    errors of images, raters and both by the bootstrap over each.
+    A row per size: difference and ratio, as in `bootstrap_curve`; low, high and p of
+    the one, ratio_low and ratio_high by `two_factor_test`; and the difference's
+    standard errors over images, raters and both by the bootstrap over each.
     """
     n, m = len(given.embeddings), len(raters)
     checks.at_least("number of raters", m, 3)
-    i, j = np.triu_indices(n, 1)
-    similarities = replace(given, human=raters.mean(axis=0)).similarities
-
-    def differences(images: np.ndarray, people: np.ndarray) -> np.ndarray:
-        return minus_last(rated_r2(similarities, raters, images, people, i, j))
-
+    average = raters.mean(axis=0)
+    x = replace(given, human=average).similarities
+    pairs, one = np.triu_indices(n, 1), np.ones((1, n))
     images = bootstrap_counts(n, n_resamples, rng)
-    people = bootstrap_counts(m, n_resamples, rng)
-    all_images, all_people = np.ones_like(images), np.ones_like(people)
-    observed = differences(all_images[:1], all_people[:1])[0]
-    draws = (images, all_people), (all_images, people), (images, people)
-    spread = np.stack([differences(*d).var(axis=0, ddof=1) for d in draws])
-    table = pd.DataFrame({"difference": observed}, pd.Index(given.sizes, name="size"))
-    table[["low", "high", "p"]] = two_factor_test(observed, spread, n, m)
-    table[["images", "raters", "both"]] = np.sqrt(spread.T)
-    return table
+    averages = bootstrap_counts(m, n_resamples, rng) @ raters / m
+    draws = (
+        (average, images),
+        (averages, one.repeat(n_resamples, 0)),
+        (averages, images),
+    )
+    observed, *resampled = (
+        weighted_r2(x, *d, *pairs) for d in [(average, one), *draws]
+    )
+    table = pd.DataFrame(index=pd.Index(given.sizes, name="size"))
+    for name, of in {"ratio_": _to_last, "": minus_last}.items():
+        value = of(observed)[0]
+        variances = np.stack([of(r2).var(axis=0, ddof=1) for r2 in resampled])
+        table[name.removesuffix("_") or "difference"] = value
+        columns = [f"{name}{end}" for end in ("low", "high", "p")]
+        table[columns] = two_factor_test(value, variances, n, m)
+    table[["images", "raters", "both"]] = np.sqrt(variances.T)
+    return table.drop(columns="ratio_p")
 
 
 # ---------------------------------------------------------------------- random orders
-@dataclass(frozen=True, eq=False)
-class RandomOrderNull:
-    """R2 in a given order, among that in random orders; see `random_order_null`."""
-
-    curve: pd.DataFrame  # a row per size
-    null: np.ndarray  # (n_orders, n_sizes) R2 in random orders
-
-
 def random_order_null(
-    embeddings: np.ndarray | Prepared,
-    human: np.ndarray | None = None,
-    order: np.ndarray | None = None,
-    sizes: np.ndarray | None = None,
+    given: Prepared,
     n_orders: int = 1000,
-    similarity: str = "pearson",
     *,
     rng: np.random.Generator,
     engine: str = "auto",
-) -> RandomOrderNull:
+) -> tuple[pd.DataFrame, np.ndarray]:
     """Does the order predict better than chance? R2 among random orders, at each size.
 
-    It says nothing about other images: the population is that of orders. Arguments and
-    errors as `bootstrap_curve`, ``engine`` as `helpers.rsa.insertion_curve`.
+    It says nothing about other images: the population is that of orders. ``engine`` is
+    as in `helpers.rsa.insertion_curve`. Raises ValueError for n_orders below 1.
 
     Returns
     -------
-    RandomOrderNull. ``curve`` has r2 in the given order; low and high, between which
-    95 % of random orders lie; percentile of random orders below (0..100, ties half);
-    two-sided p, twice the share of orders on the rarer side, the given one included;
-    n_undefined random orders without R2 (left out). R2 within 1e-9 is a tie.
+    A row per size: r2 in the given order; low and high, between which 95 % of random
+    orders lie; percentile of random orders below (0..100, ties half); two-sided p,
+    twice the share of orders on the rarer side, the given one included; n_undefined
+    random orders without R2 (left out). R2 within 1e-9 is a tie. And R2 in random
+    orders, (n_orders, n_sizes).
     """
     checks.at_least("n_orders", n_orders, 1)
-    given = _prepared(embeddings, order, human, sizes, similarity)
     orders = [rng.permutation(len(given.order)) for _ in range(n_orders)]
     scores = given.order_r2([given.order, *orders], engine)
     r2, null = scores[0], scores[1:]
@@ -300,18 +272,14 @@ def random_order_null(
     curve["p"] = p
     curve.loc[np.isnan(r2) | (n == 0), ["percentile", "p"]] = np.nan
     curve["n_undefined"] = n_orders - n
-    return RandomOrderNull(curve, null)
+    return curve, null
 
 
 # ---------------------------------------------------------------------- nested choice
 def nested_choice(
-    embeddings: np.ndarray | Prepared,
-    order: np.ndarray | None = None,
-    human: np.ndarray | None = None,
-    sizes: np.ndarray | None = None,
+    given: Prepared,
     n_folds: int = 3,
     n_repeats: int = 20,
-    similarity: str = "pearson",
     *,
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, np.ndarray]:
@@ -324,8 +292,8 @@ def nested_choice(
 
     Parameters
     ----------
-    embeddings, order, human, sizes, similarity : as `bootstrap_curve`. Sizes at which
-        an image is undefined are not candidates; of equals, the smallest is chosen.
+    given : sizes at which an image is undefined are not candidates; of equals, the
+        smallest is chosen.
     n_folds, n_repeats : at least 2 folds of at least 4 images; at least 1 repeat.
 
     Returns
@@ -336,10 +304,9 @@ def nested_choice(
 
     Raises
     ------
-    ValueError : as `bootstrap_curve`; bad n_folds or n_repeats; no candidate size.
+    ValueError : bad n_folds or n_repeats; no candidate size.
     """
     checks.at_least("n_repeats", n_repeats, 1)
-    given = _prepared(embeddings, order, human, sizes, similarity)
     n = len(given.embeddings)
     if not 2 <= n_folds <= n // 4:
         raise ValueError(

@@ -43,7 +43,8 @@ def weighted_r2(
 
     Parameters
     ----------
-    similarities, y : (n_sizes, n_pairs) and (n_pairs,), of the images i, j (n_pairs,).
+    similarities : (n_sizes, n_pairs) of the images i, j (n_pairs,).
+    y : (n_pairs,), or one for each resample, (n_resamples, n_pairs).
     counts : (n_resamples, n_images) weights w of the images.
 
     Returns
@@ -51,50 +52,24 @@ def weighted_r2(
     (n_resamples, n_sizes); NaN where the row holds a NaN or a side is constant over the
     weighted pairs.
     """
-    y = (y - y.mean()) / y.std()
-    s = _standardised(similarities)
-    terms = np.concatenate([s, s * s, s * y, [np.ones(len(y)), y, y * y]])
+    s, y = _standardised(similarities), (y - y.mean()) / y.std()
+    terms = np.concatenate([s, s * s])
 
     def score(start: int) -> np.ndarray:
         drawn = counts[start : start + _ROWS].T.astype(float, order="C")
         weights = drawn[i]
         weights *= drawn[j]  # (n_pairs, n_rows)
-        sums = terms @ weights  # all weighted sums in one product
-        sums /= np.where(sums[-3] > 0, sums[-3], np.nan)
-        mean, square, product = np.split(sums[:-3], 3)
-        variances = _variance(square, mean) * _variance(sums[-1], sums[-2])
-        return (product - mean * sums[-2]) ** 2 / variances
+        total = weights.sum(axis=0)
+        weights /= np.where(total > 0, total, np.nan)
+        of_y = y[start : start + _ROWS].T if y.ndim == 2 else y[:, None]
+        mean, square = np.split(terms @ weights, 2)
+        weights *= of_y
+        mean_y, square_y = weights.sum(axis=0), (weights * of_y).sum(axis=0)
+        variances = _variance(square, mean) * _variance(square_y, mean_y)
+        return (s @ weights - mean * mean_y) ** 2 / variances
 
     parts = rsa.map_in_threads(score, range(0, len(counts), _ROWS))
     return np.minimum(np.concatenate(parts, axis=1).T, 1)
-
-
-def rated_r2(
-    similarities: np.ndarray,
-    raters: np.ndarray,
-    images: np.ndarray,
-    people: np.ndarray,
-    i: np.ndarray,
-    j: np.ndarray,
-) -> np.ndarray:
-    """`weighted_r2` with the mean of raters that are weighted too.
-
-    ``raters`` (n_raters, n_pairs), ``images`` (n_resamples, n_images) and ``people``
-    (n_resamples, n_raters) weights; (n_resamples, n_sizes).
-    """
-    s, scores = _standardised(similarities).T, []
-    for start in range(0, len(images), _ROWS):
-        block = slice(start, start + _ROWS)
-        y = people[block] @ raters
-        weights = images[block][:, i] * images[block][:, j].astype(float)
-        weights /= weights.sum(axis=1, keepdims=True)
-        y /= people[block].sum(axis=1, keepdims=True)
-        y -= (weights * y).sum(axis=1, keepdims=True)
-        covariance = (weights * y) @ s
-        variances = _variance(weights @ (s * s), weights @ s)
-        variances *= (weights * y * y).sum(axis=1, keepdims=True)
-        scores.append(covariance**2 / variances)
-    return np.minimum(np.concatenate(scores), 1)
 
 
 def _standardised(rows: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "simulation", help="coverage of page 03's intervals, false alarms, power"
     )
     paths(simulation, "ALEXNET", "see pipeline.samples")
-    simulation.add_argument("--simulations", type=int, default=600)
+    simulation.add_argument("--simulations", type=int, default=500)
 
     cifar10 = commands.add_parser("ghosts-cifar10", help="page 04's CIFAR-10 images")
     paths(cifar10, "LPIPS_WEIGHTS", "see pipeline.objects92")

@@ -26,6 +26,7 @@ coverage, the narrowest of the honest ones.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,8 @@ from helpers import data, inference, rsa, significance, sparsity
 from pipeline import manifest, samples
 
 SEED = 0
-N_IMAGES, N_RESAMPLES, N_REPEATS = 120, 500, 20
-N_RATED = 300
+N_IMAGES, N_RESAMPLES, N_REPEATS = 120, 400, 20
+N_RATED = 200
 """Resamples of images and raters."""
 SHARES = np.arange(1, 10) / 10
 """Of the features, inserted from low to high PoZ; the second is the fifth."""
@@ -48,7 +49,7 @@ SETTINGS = {
 }
 """Shares of the judgments' variance: signal, images, latents, pairs."""
 N_LATENTS = 4
-N_OBJECTS, N_RATERS = 92, 16
+N_OBJECTS, N_RATERS, RATED = 92, 16, "16 raters"
 COMMON, OWN, TASTE = (0.35, 0.1, 0.1, 0.05), (0.0, 0.2, 0.2, 0.6), 0.5
 """As in `SETTINGS`, common to all raters and of each; standard deviation over raters of
 how much more z_fifth than z_all counts."""
@@ -66,16 +67,17 @@ class Population:
         poz = sparsity.percentage_of_zeros(self.embeddings)
         self.order = sparsity.poz_order(poz)
         self.sizes = np.ceil(SHARES * n).astype(int)
-        models = []
-        for size in (*self.sizes, n):
+        pairs = np.triu_indices(len(embeddings), 1)
+        z = np.empty(
+            (len(self.sizes) + 1, len(embeddings), len(embeddings)), np.float32
+        )
+        for k, size in enumerate((*self.sizes, n)):
             matrix = rsa.similarity_matrix(self.embeddings[:, self.order[:size]])
-            models.append(rsa.upper_triangle(matrix))
-        self.means = np.array([model.mean() for model in models])
-        self.scales = np.array([model.std() for model in models])
-        pairs = [models[k] for k in (FIFTH, -1)]
-        products = [[np.dot(x - x.mean(), y - y.mean()) for y in pairs] for x in models]
-        scales = np.outer(self.scales, self.scales[[FIFTH, -1]])
-        self.correlations = np.array(products) / len(models[0]) / scales
+            z[k] = (matrix - matrix[pairs].mean()) / matrix[pairs].std()
+        self.z = z  # similarity at the sizes, standardised over all pairs of images
+        two = [z[k][pairs].astype(float) for k in (FIFTH, -1)]
+        products = [[np.mean(model[pairs] * other) for other in two] for model in z]
+        self.correlations = np.array(products)
 
     def true_r2(self, weights: np.ndarray, share: float) -> np.ndarray:
         """R2 at the sizes and, last, of all features, (n_sizes + 1,): over all pairs
@@ -87,19 +89,23 @@ class Population:
         variance = weights @ correlations[[FIFTH, -1]] @ weights
         return share * (correlations @ weights) ** 2 / variance
 
+    def similarities(self, images: np.ndarray) -> np.ndarray:
+        """Of the pairs of some images, (n_sizes + 1, n_pairs)."""
+        i, j = np.triu_indices(len(images), 1)
+        return self.z[:, images[i], images[j]].astype(float)
+
     def signal(self, images: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Of the pairs of some images, with mean 0 and SD 1 over the population."""
-        x = self.embeddings[np.ix_(images, self.order)]
-        z = []
-        for k, size in ((FIFTH, self.sizes[FIFTH]), (-1, x.shape[1])):
-            pairs = rsa.upper_triangle(rsa.similarity_matrix(x[:, :size]))
-            z.append((pairs - self.means[k]) / self.scales[k])
+        z = self.similarities(images)[[FIFTH, -1]]
         return weights @ z / np.sqrt(weights @ self.correlations[[FIFTH, -1]] @ weights)
 
     def prepare(self, images: np.ndarray, human: np.ndarray) -> inference.Prepared:
         """A study of these images; the order of the features is the population's."""
-        x = self.embeddings[images]
-        return inference.prepare(x, self.order, human, self.sizes)
+        given = inference.prepare(
+            self.embeddings[images], self.order, human, self.sizes
+        )
+        vars(given)["similarities"] = self.similarities(images)  # up to their scale
+        return given
 
 
 WEIGHTS = {"no difference": np.array([1.0, 1.0]), "difference": np.array([1.0, 0.0])}
@@ -121,9 +127,11 @@ def record(alexnet: Path, simulations: int, command: str) -> None:
             print(tables[-1].round(3).to_string(), flush=True)
         arguments = population, weights, simulations
         found = rated_studies(*arguments, rng=np.random.default_rng(SEED))
-        tables.append(rates(found).assign(setting="16 raters", effect=effect))
+        tables.append(rates(found).assign(setting=RATED, effect=effect))
         print(tables[-1].round(3).to_string(), flush=True)
     table = pd.concat(tables, ignore_index=True)
+    table["n_images"] = np.where(table["setting"] == RATED, N_OBJECTS, N_IMAGES)
+    table["n_population"] = len(population.embeddings)
     target = data.data_folder() / "coverage.npz"
     np.savez_compressed(target, **{k: np.array(v.tolist()) for k, v in table.items()})
     about = {"source": "simulated here, with embeddings by AlexNet fc7"}
@@ -261,7 +269,8 @@ def rated_studies(
         own = [judgments(0 * shared, OWN, n_images, rng) for _ in range(n_raters)]
         raters = shared + taste @ z + own
         given = population.prepare(images, raters.mean(axis=0))
-        table = inference.two_factor(given, raters, n_resamples, rng=rng).iloc[FIFTH]
+        given = replace(given, sizes=given.sizes[[FIFTH]])
+        table = inference.two_factor(given, raters, n_resamples, rng=rng).iloc[0]
         numbers = {"two-factor": table[["difference", "low", "high", "p"]]}
         for factor, n in (("images", n_images), ("raters", n_raters)):
             value, error = table["difference"], table[factor]
