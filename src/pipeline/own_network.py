@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from helpers import checks, inference, rsa, sparsity
+from helpers import checks, inference, rsa, significance, sparsity
 from pipeline import census, formats, interop, specification_tables, specifications
 
 EFFECTS = (0.01, 0.02, 0.05)
@@ -92,7 +92,7 @@ def analyse(
     raters = np.empty((0, 0)) if raters is None else of_images(raters, images, values)
     y = mean_rater(raters)
     curves, gain, given = insertion(x, zeros.poz, y, settings, rng)
-    counts = inference.bootstrap_counts(len(x), settings.n_resamples, rng)
+    counts = significance.bootstrap_counts(len(x), settings.n_resamples, rng)
     rules = by_measure(x, zeros.poz, y, counts)
     kinds = pd.DataFrame({"poz": zeros.poz, "kind": zeros.kinds})
     made = Analysis(
@@ -161,11 +161,11 @@ def insertion(x, poz, y, settings: Settings, rng):
     given = inference.prepare(x, order, y, sizes, settings.similarity)
     boot = inference.bootstrap_curve(given, n_resamples=settings.n_resamples, rng=rng)
     highest = replace(given, order=sparsity.poz_order(poz, highest_first=True))
-    null = inference.random_order_null(given, n_orders=settings.n_orders, rng=rng)
+    spread, null = inference.random_order_null(given, settings.n_orders, rng=rng)
     frames = {
         "lowest": boot.rename(columns={"r2": "value"}),
         "highest": pd.DataFrame({"value": highest.order_r2([highest.order])[0]}),
-        "random": null.curve.assign(value=np.median(null.null, axis=0)),
+        "random": spread.assign(value=np.median(null, axis=0)),
     }
     columns = ["value", "low", "high"]
     parts = [
@@ -215,10 +215,10 @@ def changes(scores: np.ndarray) -> pd.DataFrame:
 
     A resample without a score where the sample has one is left out and counted.
     """
-    change = inference.minus_last(scores)
+    change = significance.minus_last(scores)
     defined = np.isfinite(change[0])
     usable = change[1:][np.isfinite(change[1:, defined]).all(axis=1)]
-    low, high = inference.interval(usable) if len(usable) > 1 else change[:1] * np.nan
+    low, high = significance.interval(usable) if len(usable) > 1 else change[:1] * np.nan
     columns = {"all": scores[0, -1], "change": change[0], "low": low, "high": high}
     columns["error"] = usable.std(axis=0, ddof=1) if len(usable) > 1 else np.nan
     return pd.DataFrame(columns).assign(n_undefined=len(change) - 1 - len(usable))
@@ -263,8 +263,8 @@ def levels(given: inference.Prepared, raters: np.ndarray, rng) -> pd.Series:
     human = given.human[given.judged]
     found = {"r": np.corrcoef(given.similarities[-1], human)[0, 1]}
     if len(raters) > 1:
-        low, high = inference.noise_ceiling(raters)
-        reliability = inference.split_half_reliability(raters, rng=rng)
+        low, high = significance.noise_ceiling(raters)
+        reliability = significance.split_half_reliability(raters, rng=rng)
         found |= {"ceiling_low": low, "ceiling_high": high, "reliability": reliability}
     return pd.Series(found)
 

@@ -292,9 +292,7 @@ def caveats(a: Analysis) -> list[str]:
             "R² does not see the sign.",
         )
     if len(a.images) < 50:
-        said.append(
-            f"{len(a.images)} images are few; percentile intervals are then too narrow."
-        )
+        said.append(f"{len(a.images)} images are few: take every interval as rough.")
     n_undefined = int(a.rules["n_undefined"].max())
     if n_undefined:
         said.append(
