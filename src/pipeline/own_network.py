@@ -51,7 +51,7 @@ class Analysis:
     nodes: pd.DataFrame  # a row per node: poz, kind
     curves: pd.DataFrame  # order, share, value, low, high
     rules: pd.DataFrame  # a row per rule, similarity and comparator
-    needed: pd.DataFrame  # rule, effect, images
+    needed: pd.DataFrame  # rule, effect, images; empty without judgments
     two_factor: pd.DataFrame  # rule, similarity, change, low, high; empty if not known
     levels: pd.Series  # of all nodes: r, and, with raters, ceilings and reliability
     gain: np.ndarray  # (4,) of `inference.nested_choice`; NaN without judgments
@@ -109,6 +109,8 @@ def analyse(
         levels=levels(given, raters, rng),
         gain=gain,
     )
+    if y is None:
+        return made
     return replace(made, needed=needed_images(made.main, len(x)))
 
 
@@ -218,7 +220,9 @@ def changes(scores: np.ndarray) -> pd.DataFrame:
     change = significance.minus_last(scores)
     defined = np.isfinite(change[0])
     usable = change[1:][np.isfinite(change[1:, defined]).all(axis=1)]
-    low, high = significance.interval(usable) if len(usable) > 1 else change[:1] * np.nan
+    low, high = (
+        significance.interval(usable) if len(usable) > 1 else change[:1] * np.nan
+    )
     columns = {"all": scores[0, -1], "change": change[0], "low": low, "high": high}
     columns["error"] = usable.std(axis=0, ddof=1) if len(usable) > 1 else np.nan
     return pd.DataFrame(columns).assign(n_undefined=len(change) - 1 - len(usable))

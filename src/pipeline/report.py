@@ -1,7 +1,7 @@
-"""What an analysis of a reader's own network says, in words, figures and tables.
+"""What an analysis of a reader's own network says, in words.
 
 Sentences follow from the numbers of `pipeline.own_network` alone; page 09 and
-``make report`` show the same ones.
+``make report`` show the same ones. Figures and tables: `pipeline.report_figures`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import re
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from helpers import figures
-from pipeline import census, own_network, specifications
+from pipeline import own_network
 from pipeline.own_network import PRIMARY, Analysis
 
 VERDICTS = {
@@ -27,7 +26,6 @@ VERDICTS = {
     "undefined": "leaves an image without a similarity",
 }
 """What a rule does, by its verdict."""
-COLOURS = {"live": 2, "rare": 1, "dead": 3}
 SHOWN = (0.1, 0.2, 0.5)
 """Shares of the nodes that sentences and tables quote from a curve."""
 
@@ -122,13 +120,19 @@ def on_curves(a: Analysis) -> list[str]:
 
 def on_rules(a: Analysis) -> list[str]:
     """The three rules under the main similarity; a warning where measures differ."""
-    said = [rule_in_words(row) for _, row in a.main.iterrows()]
+    said = [rule_in_words(row, a.has_reference) for _, row in a.main.iterrows()]
+    if not a.has_reference:
+        said.insert(
+            0,
+            "A rule “keeps the geometry” where R² with the full matrix lies above "
+            f"{own_network.KEPT_GEOMETRY:.2f} with its whole interval.",
+        )
     if warning := on_measures(a):
         said.append(warning)
     return said
 
 
-def rule_in_words(row: pd.Series) -> str:
+def rule_in_words(row: pd.Series, has_reference: bool) -> str:
     """One rule under one measure."""
     rule = str(row["rule"]).replace("%", " %")
     kept = f"{row['kept']:,} nodes ({row['share']:.0%})"
@@ -137,6 +141,12 @@ def rule_in_words(row: pd.Series) -> str:
         return f"“{rule}” drops nothing: all nodes stay."
     if np.isnan(row["change"]):
         return f"“{rule}” keeps {kept}; it {does}, so R² is undefined."
+    if not has_reference:
+        value, low, high = row["all"] + row[["change", "low", "high"]]
+        return (
+            f"“{rule}” keeps {kept} and {does}: R² with the full matrix is {value:.4f} "
+            f"(95 % interval {low:.4f} to {high:.4f})."
+        )
     return (
         f"“{rule}” keeps {kept} and {does}: R² changes from {row['all']:.3f} by "
         f"{row['change']:+.4f} (95 % interval {row['low']:+.4f} to {row['high']:+.4f})."
@@ -189,6 +199,8 @@ def on_raters(a: Analysis) -> list[str]:
 
 def on_needed(a: Analysis) -> list[str]:
     """How many images exclude an effect of a given size."""
+    if not a.has_reference:
+        return ["Without judgments, there is no change of a prediction to exclude."]
     said = []
     for rule, rows in a.needed.groupby("rule", sort=False):
         rows = rows.dropna()
@@ -266,10 +278,9 @@ def on_ghosts(a: Analysis) -> str:
     tail = "none of the measures here notices them."
     if largest is not None:
         where = figures.NAMES.get(largest["similarity"], largest["similarity"])
-        tail = (
-            f"leaving them out changes R² by {largest['change']:+.4f} at most (under "
-            f"{where})."
-        )
+        size = f"{largest['change']:+.4f} at most (under {where})"
+        size = "less than 0.0001" if abs(largest["change"]) < 1e-4 else size
+        tail = f"leaving them out changes R² by {size}."
     return (
         "Ghosts change correlations between images, but neither the cosine nor "
         f"distances. Say whether they were left out, or use the cosine; here, {tail}"
@@ -302,76 +313,8 @@ def caveats(a: Analysis) -> list[str]:
     return said
 
 
-# ----------------------------------------------------------------------------- tables
 def curve_at(a: Analysis, share: float) -> pd.DataFrame:
     """Rows of the curves nearest to a share, by order."""
     distance = (a.curves["share"] - share).abs()
     nearest = a.curves.loc[distance.groupby(a.curves["order"]).idxmin()]
     return nearest.set_index("order")
-
-
-def rules_table(a: Analysis) -> pd.DataFrame:
-    """Changes in R2 as text: a row per similarity, a column per rule."""
-    rules = a.rules[a.rules["comparator"] == PRIMARY]
-    text = "{change:+.4f} ({low:+.4f}, {high:+.4f})"
-    cells = [text.format(**row) for row in rules.to_dict("records")]
-    table = rules.assign(cell=cells).pivot(
-        index="similarity", columns="rule", values="cell"
-    )
-    table = table.loc[
-        list(specifications.SIMILARITIES), list(dict.fromkeys(rules["rule"]))
-    ]
-    return table.replace("+nan (+nan, +nan)", "undefined").rename(figures.NAMES)
-
-
-def kinds_table(a: Analysis) -> pd.DataFrame:
-    """Dead, rare and live nodes: number and share."""
-    counts = a.nodes["kind"].value_counts().reindex(list(census.KINDS), fill_value=0)
-    shares = (counts / len(a.nodes)).map("{:.1%}".format)
-    return pd.DataFrame({"nodes": counts, "share": shares}).rename_axis("kind")
-
-
-def needed_table(a: Analysis) -> pd.DataFrame:
-    """Numbers of images: a row per rule, a column per size of an effect."""
-    table = a.needed.pivot(index="rule", columns="effect", values="images")
-    table = table.loc[list(dict.fromkeys(a.needed["rule"]))]
-    return table.map(enough, n_used=len(a.images))
-
-
-# ---------------------------------------------------------------------------- figures
-def draw_poz(ax: Axes, frame: pd.DataFrame) -> Axes:
-    """The frame of `census.Census.histogram`: bars, dead nodes apart."""
-    for kind, colour in COLOURS.items():
-        rows = frame[frame["kind"] == kind]
-        x = rows["poz"] + (0.05 if kind == "dead" else 0)
-        look = {"color": figures.PALETTE[colour], "edgecolor": "white"}
-        ax.bar(x, rows["share"], 1 / census.BINS, label=kind, **look)
-    ax.set(xlabel="PoZ", ylabel="share of nodes", xticks=[0, 0.25, 0.5, 0.75, 1.05])
-    ax.set_xticklabels(["0%", "25%", "50%", "75%", "dead"])
-    figures.percent(ax, "y")
-    ax.legend()
-    return ax
-
-
-def draw_curves(ax: Axes, a: Analysis) -> Axes:
-    """Insertion curves with bands: over images, and over random orders."""
-    figures.lines(ax, a.curves, "share", "value", "order")
-    target = "judgments" if a.has_reference else "the full matrix"
-    ax.set(xlabel="share of nodes inserted", ylabel=f"R² with {target}")
-    ax.set(xlim=(0, 1.01), ylim=(0, None))
-    figures.percent(ax, "x")
-    ax.legend(loc="lower right")
-    return ax
-
-
-def draw_rules(axes: np.ndarray, a: Analysis) -> np.ndarray:
-    """A panel per rule: changes under every similarity and comparator."""
-    for ax, (rule, frame) in zip(
-        axes, a.rules.groupby("rule", sort=False), strict=True
-    ):
-        figures.intervals(ax, frame, "change", "similarity", "comparator")
-        figures.mark_value(ax, 0)
-        ax.set(title=rule)
-    axes[-1].set_xlabel("change by the rule")
-    figures.legend_above(axes[0], 2)
-    return axes

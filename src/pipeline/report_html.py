@@ -22,7 +22,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers import data, figures
-from pipeline import inputs, manifest, own_network, report
+from pipeline import inputs, manifest, own_network, report, report_figures
 from pipeline.own_network import Analysis, Settings
 
 STYLE = """
@@ -107,18 +107,18 @@ def document(given: inputs.Inputs, a: Analysis, about: dict[str, str]) -> str:
         heading("How often the nodes fire"),
         sentences(report.on_poz(a)),
         *shown("poz", a.zeros.histogram(), a, alt_of_poz(a)),
-        table(report.kinds_table(a)),
+        table(report_figures.kinds_table(a)),
         heading("Inserting nodes by PoZ"),
         sentences(report.on_curves(a)),
         *shown("curves", a.curves, a, "Lines that rise as nodes are inserted."),
         heading("Three rules, fixed beforehand"),
         sentences(report.on_rules(a)),
         *shown("rules", a.rules, a, "Dots with intervals for each similarity."),
-        table(report.rules_table(a)),
+        table(report_figures.rules_table(a)),
         *on_raters(a),
         heading("How many images would be needed"),
         sentences(report.on_needed(a)),
-        table(report.needed_table(a)),
+        "" if a.needed.empty else table(report_figures.needed_table(a)),
         heading("Recommended use"),
         sentences(report.on_use(a)),
         heading("What this does not say"),
@@ -182,15 +182,17 @@ def shown(name: str, frame: pd.DataFrame, a: Analysis, alt: str) -> list[str]:
 
 def figure_of_poz(a: Analysis) -> Figure:
     ax = figures.panels(1)[0, 0]
-    return report.draw_poz(ax, a.zeros.histogram()).figure
+    return report_figures.draw_poz(ax, a.zeros.histogram()).figure
 
 
 def figure_of_curves(a: Analysis) -> Figure:
-    return report.draw_curves(figures.panels(1, height=3.4)[0, 0], a).figure
+    return report_figures.draw_curves(figures.panels(1, height=3.4)[0, 0], a).figure
 
 
 def figure_of_rules(a: Analysis) -> Figure:
-    return report.draw_rules(figures.panels(1, 3, height=2.1)[:, 0], a)[0].figure
+    return report_figures.draw_rules(figures.panels(1, 3, height=2.1)[:, 0], a)[
+        0
+    ].figure
 
 
 DRAWERS: dict[str, Callable[[Analysis], Figure]] = {
@@ -211,9 +213,9 @@ def picture(figure: Figure) -> bytes:
 # ---------------------------------------------------------------------------- downloads
 def downloads(a: Analysis, given: inputs.Inputs, about: dict[str, str]) -> str:
     """Links that save the numbers."""
-    nodes, text = a.nodes, json.dumps(numbers(a, given, about), indent=1)
-    links = [link("nodes", nodes), link("images-needed", a.needed)]
-    links += [] if a.two_factor.empty else [link("new-raters", a.two_factor)]
+    text = json.dumps(numbers(a, given, about), indent=1)
+    frames = {"nodes": a.nodes, "images-needed": a.needed, "new-raters": a.two_factor}
+    links = [link(name, frame) for name, frame in frames.items() if len(frame)]
     links.append(saved("report.json", "application/json", text, "everything as JSON"))
     return f"<p>{' · '.join(links)}</p>"
 
