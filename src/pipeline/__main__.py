@@ -1,8 +1,8 @@
 """The commands that make what is in ``data/``: ``python -m pipeline COMMAND --help``.
 
 Each command is a function of the pipeline that writes files and enters them into the
-manifest, together with the command. ``report`` writes a report on a reader's own
-network instead.
+manifest, together with the command. ``embed`` and ``report`` are for a reader's own
+network and images, and enter nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ COMMANDS = {
     "simulation": "simulation.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
     "ghosts-imagenet": "ghosts.record_imagenet",
+    "embed": "embed.record",
     "report": "report_html.main",
 }
 """Functions of the arguments of each command and of ``command``, its text."""
@@ -71,6 +72,17 @@ def parser() -> argparse.ArgumentParser:
 
     imagenet = commands.add_parser("ghosts-imagenet", help="page 04's Peterson sets")
     paths(imagenet, "PETERSON IMAGES WORDNET", "see pipeline.ghosts")
+
+    embed = commands.add_parser("embed", help="every layer of a network, your images")
+    embed.add_argument("--model", required=True, help="of torchvision, as resnet18")
+    embed.add_argument(
+        "--weights", default="DEFAULT", help=".pth, .safetensors, a name"
+    )
+    embed.add_argument("--images", type=Path, required=True, help="folder of images")
+    embed.add_argument("--target", type=Path, required=True, help="folder to write")
+    embed.add_argument("--layers", default="all", help="all, or nodes with commas")
+    embed.add_argument("--batch-size", type=int, default=16, help="images at a time")
+    embed.add_argument("--device", default="cpu", help="cpu or cuda")
 
     report = commands.add_parser("report", help="on your own network, as one HTML file")
     for name in ("activations", "reference", "labels", "target"):
