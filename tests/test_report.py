@@ -121,6 +121,14 @@ def test_missing_judgments_are_left_out(x, raters):
     assert analyse(x, missing, QUICK).two_factor.empty
 
 
+def test_raters_without_pairs_in_common_have_no_reliability(x, raters):
+    for rater, pairs in zip(raters, np.array_split(np.arange(190), 4), strict=True):
+        rater[pairs] = np.nan
+    found = analyse(x, raters, QUICK)
+    assert "Too few pairs" in report.on_raters(found)[0]
+    assert np.isfinite(found.main["change"]).any()
+
+
 def test_silent_images_are_left_out_and_named(x, raters):
     silent, n = x.copy(), 20
     silent[[3, 8]] = 0

@@ -60,7 +60,7 @@ def record(
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Images in a folder and those below it, sorted; ValueError where there are none."""
+    """Images in a folder and below it, sorted; ValueError where there are none."""
     files = [p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES]
     if not files:
         raise ValueError(f"{folder} holds no images ({', '.join(SUFFIXES)}).")

@@ -22,6 +22,8 @@ EFFECTS = (0.01, 0.02, 0.05)
 POWER = 0.8
 """The chance with which that number suffices where there is no change."""
 N_SIZES = 50
+MIN_PAIRS = 20
+"""Pairs that all raters judged, from which on their agreement is computed."""
 PRIMARY = "R²"
 KEPT_GEOMETRY = 0.95
 """R2 between pruned and full matrix above which geometry counts as kept, as in C6."""
@@ -263,10 +265,12 @@ def needed_images(main: pd.DataFrame, n_images: int) -> pd.DataFrame:
 # ----------------------------------------------------------------------------- levels
 def levels(given: inference.Prepared, raters: np.ndarray, rng) -> pd.Series:
     """Of all nodes: the correlation r of the network's similarities with judgments;
-    with several raters, bounds of the noise ceiling and the reliability of the mean."""
+    with several raters, bounds of the noise ceiling and the reliability of the mean,
+    unless too few pairs were judged by all of them."""
     human = given.human[given.judged]
     found = {"r": np.corrcoef(given.similarities[-1], human)[0, 1]}
-    if len(raters) > 1:
+    n_common = np.isfinite(raters).all(axis=0).sum() if len(raters) > 1 else 0
+    if n_common >= MIN_PAIRS:
         low, high = significance.noise_ceiling(raters)
         reliability = significance.split_half_reliability(raters, rng=rng)
         found |= {"ceiling_low": low, "ceiling_high": high, "reliability": reliability}

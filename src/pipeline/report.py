@@ -175,6 +175,8 @@ def on_raters(a: Analysis) -> list[str]:
     if len(a.raters) < 2:
         return []
     levels, full = a.levels, a.levels["r"] ** 2
+    if "reliability" not in levels:
+        return ["Too few pairs were judged by all raters to say how well they agree."]
     said = [
         f"The mean of the {len(a.raters)} raters has a reliability of "
         f"{levels['reliability']:.3f}, which is the R² that a perfect model would "
