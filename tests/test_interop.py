@@ -109,6 +109,16 @@ def squareform_of(rdms):
     return rdms.get_matrices()[0]
 
 
+def test_files_of_rsatoolbox(sparse, judged, tmp_path):
+    names = {"image": [f"i{k}" for k in range(12)]}
+    paths = [str(tmp_path / name) for name in ("data.h5", "rdms.h5")]
+    Dataset(sparse, obs_descriptors=names).save(paths[0])
+    RDMs(1 - pairs(judged), pattern_descriptors=names).save(paths[1])
+    np.testing.assert_array_equal(as_activations(paths[0]), sparse)
+    found = as_reference(paths[1], 12, "dissimilarity")
+    np.testing.assert_allclose(1 + found, pairs(judged))
+
+
 def test_missing_judgments_stay_missing(judged):
     judged[1, 3, 5] = judged[1, 5, 3] = np.nan
     rdms = RDMs(1 - pairs(judged))

@@ -33,6 +33,8 @@ NUMBERS = "fiub"
 """Kinds of numpy's types that are read."""
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": r"\s+"}
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill")
+RSATOOLBOX = ("measurements", "dissimilarities")
+"""What is read from its .h5 files, where no other array is named."""
 MATLAB = "double single logical int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 """Classes of variables of a .mat file that are read."""
 
@@ -274,11 +276,14 @@ def read_hdf5(path: Path, array: str):
         file.visititems(
             lambda k, v: found.update({k: v} if hasattr(v, "dtype") else {})
         )
-        numeric = {k: v for k, v in found.items() if v.dtype.kind in NUMBERS}
+        numeric = {
+            k: v for k, v in found.items() if v.dtype.kind in NUMBERS and v.shape
+        }
         splits = sorted(k for k in numeric if re.fullmatch(r"features_\d+", k))
         if splits == sorted(numeric) and splits and not array:  # thingsvision's
             parts = (hdf5_values(path, numeric[k], k) for k in splits)
             return joined(parts, len(splits), path.name), None, ""
+        array = array or next((k for k in RSATOOLBOX if k in numeric), "")
         name = pick(path, {k: str(v.shape) for k, v in numeric.items()}, array)
         return hdf5_values(path, numeric[name], name), None, name
 
@@ -288,8 +293,6 @@ def hdf5_values(path: Path, part, name: str) -> np.ndarray:
     source = f"{path.name}[{name}]"
     if part.external or part.is_virtual:
         raise Refused(f"{source} lies in other files; save it in one file.")
-    if not part.shape:
-        raise Refused(f"{source} is a single value; name another array.")
     stored = part.id.get_storage_size()
     n_bytes = check_size(source, part.shape, part.dtype.itemsize, stored)
     blocks = (part[rows] for rows in row_blocks(part.shape))
