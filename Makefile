@@ -7,6 +7,12 @@ PARAMS ?=
 PETERSON ?=
 NAMES ?=
 UPGRADE ?=
+ACTIVATIONS ?=
+REFERENCE ?=
+KIND ?=
+LABELS ?=
+ARRAY ?=
+OPTIONS ?=
 PORT ?= 8000
 
 # One thread per process and a fixed hash seed, so that every run gives the same bits.
@@ -27,7 +33,7 @@ PAGE_TESTS := tests/browser/test_looks.py tests/browser/test_live_sections.py te
 UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/test_pages.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test quick lint browser serve sync run human train bench screenshots pdf card preview lock clean
+.PHONY: help install book test quick lint browser serve sync run report human train bench screenshots pdf card preview lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +71,11 @@ sync: .venv/installed ## update the .ipynb from their text; NB=02 or NB=all exec
 
 run: .venv/installed ## run one notebook with other parameters: make run NB=02 P="dataset=mnist n_models=10"
 	@$(BIN)/python scripts/run.py "$(NB)" $(P)
+
+report: .venv/installed ## what your network's rare nodes do: make report ACTIVATIONS=acts.npy REFERENCE=judgments.csv KIND=similarity
+	@$(BIN)/python -m pipeline report $(if $(ACTIVATIONS),--activations "$(ACTIVATIONS)") \
+	    $(if $(REFERENCE),--reference "$(REFERENCE)") $(if $(KIND),--reference-kind "$(KIND)") \
+	    $(if $(LABELS),--labels "$(LABELS)") $(if $(ARRAY),--array "$(ARRAY)") $(OPTIONS)
 
 human: .venv/installed ## record page 03's results from your copy of the judgments: make human PETERSON=folder
 	$(BIN)/python -m pipeline human "$(PETERSON)"

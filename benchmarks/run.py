@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.harness import Contender, best, compare, growth, machine, seconds, write
 from helpers import data, rsa, significance, sparsity
-from helpers.inference import random_order_null, spaced_sizes
+from helpers.inference import prepare, random_order_null, spaced_sizes
 from pipeline import cluster
 
 N_IMAGES, N_FEATURES = 120, 4096
@@ -263,8 +263,8 @@ def random_orders(about: dict) -> dict:
     def ours(n_orders, engine):
         def call():
             rng = np.random.default_rng(5)
-            settings = {"sizes": sizes, "n_orders": n_orders, "engine": engine}
-            return random_order_null(x, human, order, rng=rng, **settings).null
+            given = prepare(x, order, human, sizes)
+            return random_order_null(given, n_orders, rng=rng, engine=engine)[1]
 
         return call
 

@@ -39,21 +39,22 @@ def square(pairs, n=N):
 
 def bootstrap(x, human, order=None, sizes=SIZES, seed=2, n_resamples=40, **settings):
     order = np.arange(x.shape[1]) if order is None else order
-    settings |= {"n_resamples": n_resamples, "rng": np.random.default_rng(seed)}
-    return inference.bootstrap_curve(x, order, human, sizes, **settings)
+    given = inference.prepare(x, order, human, sizes, **settings)
+    rng = np.random.default_rng(seed)
+    return inference.bootstrap_curve(given, n_resamples, rng=rng)
 
 
 def null(x, human, order=None, sizes=SIZES, n_orders=12, similarity="pearson", **more):
     order = np.arange(x.shape[1]) if order is None else order
+    given = inference.prepare(x, order, human, sizes, similarity)
     rng = np.random.default_rng(0)
-    arguments = x, human, order, sizes, n_orders, similarity
-    return inference.random_order_null(*arguments, rng=rng, **more)
+    return inference.random_order_null(given, n_orders, rng=rng, **more)
 
 
-def nested(x, human, order=None, sizes=None, seed=0, **settings):
-    order = np.arange(x.shape[1]) if order is None else order
+def nested(x, human, sizes=None, seed=0, similarity="pearson", **settings):
+    given = inference.prepare(x, np.arange(x.shape[1]), human, sizes, similarity)
     rng = np.random.default_rng(seed)
-    return inference.nested_choice(x, order, human, sizes, rng=rng, **settings)
+    return inference.nested_choice(given, rng=rng, **settings)
 
 
 def resamples(n_resamples=40, n=N):
@@ -231,29 +232,53 @@ def test_bootstrap_refuses(change, message):
 
 
 # --------------------------------------------------------------------------- prepared
-def test_prepared_input_gives_what_arrays_give_and_forms_similarities_once(monkeypatch):
+def test_similarities_are_formed_once(monkeypatch):
     calls, form = [], rsa.partial_similarities
     monkeypatch.setattr(
         rsa, "partial_similarities", lambda *a: calls.append(a) or form(*a)
     )
-    x, human, order = post_relu(), judgments(), np.arange(F)[::-1]
-    prepared = inference.prepare(x, order, human, SIZES)
-    for function, frame in (
-        (inference.bootstrap_curve, lambda result: result),
-        (inference.random_order_null, lambda result: result.curve),
-        (inference.nested_choice, lambda result: result[0]),
-    ):
-        a = function(prepared, rng=np.random.default_rng(0))
-        arrays = {"order": order, "human": human, "sizes": SIZES}
-        b = function(x, **arrays, rng=np.random.default_rng(0))
-        pd.testing.assert_frame_equal(frame(a), frame(b))
-    assert len(calls) == 3  # once prepared, once for each function of arrays but one
+    given = inference.prepare(post_relu(), np.arange(F)[::-1], judgments(), SIZES)
+    for function in (inference.bootstrap_curve, inference.nested_choice):
+        function(given, rng=np.random.default_rng(0))
+    assert len(calls) == 1
 
 
-def test_arrays_beside_a_prepared_are_refused():
-    prepared = inference.prepare(post_relu(), np.arange(F), judgments(), SIZES)
-    with pytest.raises(ValueError, match="must be left out beside a Prepared"):
-        inference.bootstrap_curve(prepared, sizes=SIZES, rng=np.random.default_rng(0))
+# ------------------------------------------------------------------ images and raters
+def test_two_factor_equals_explicit_resampling_of_images_and_raters():
+    x, rng = post_relu(), np.random.default_rng(6)
+    raters = judgments() + 0.5 * rng.random((5, 91))
+    given = inference.prepare(x, np.arange(F), raters[0], SIZES[:3])
+    table = inference.two_factor(given, raters, 60, rng=np.random.default_rng(7))
+    rng = np.random.default_rng(7)  # the same draws, as lists of images and raters
+    images = inference.bootstrap_counts(N, 60, rng)
+    people = inference.bootstrap_counts(5, 60, rng)
+    models = [np.corrcoef(x[:, :size]) for size in (*SIZES[:3], F)]
+
+    def differences(drawn, who):
+        drawn, who = (np.repeat(np.arange(len(w)), w) for w in (drawn, who))
+        mean = square(np.mean(raters[who], axis=0))
+        r2 = np.array([plain_r2(model, mean, drawn) for model in models])
+        return r2[:-1] - r2[-1]
+
+    one = np.ones(N, int), np.ones(5, int)
+    np.testing.assert_allclose(table["difference"], differences(*one), atol=1e-12)
+    variances = [
+        np.var([differences(*pair) for pair in pairs], axis=0, ddof=1)
+        for pairs in (
+            [(a, one[1]) for a in images],
+            [(one[0], b) for b in people],
+            zip(images, people, strict=True),
+        )
+    ]
+    np.testing.assert_allclose(table[["images", "raters", "both"]].T ** 2, variances)
+    ends = inference.two_factor_test(table["difference"], np.stack(variances), N, 5)
+    np.testing.assert_allclose(table[["low", "high", "p"]], ends)
+
+
+def test_two_factor_refuses_two_raters():
+    given = inference.prepare(post_relu(), np.arange(F), judgments(), SIZES)
+    with pytest.raises(ValueError, match="number of raters must be at least 3; got 2"):
+        inference.two_factor(given, np.ones((2, 91)), rng=np.random.default_rng(0))
 
 
 # ---------------------------------------------------------------------- random orders
@@ -264,15 +289,15 @@ def test_random_orders_are_insertion_curves(similarity, engine):
     x = np.where(x > 1, x, 0)
     x[:, 0] += 1  # every image is defined in the end
     x[4, 1:] = 0
-    result = null(x, human, order, similarity=similarity, engine=engine)
+    curve, r2 = null(x, human, order, similarity=similarity, engine=engine)
     rng = np.random.default_rng(0)
     orders = [order, *(rng.permutation(F) for _ in range(12))]
     expected = [rsa.insertion_curve(x, o, human, SIZES, similarity).r2 for o in orders]
-    found = np.vstack([result.curve["r2"], result.null])
+    found = np.vstack([curve["r2"], r2])
     np.testing.assert_allclose(found, expected, atol=1e-10)
     n_undefined = np.isnan(expected[1:]).sum(axis=0)
-    np.testing.assert_array_equal(result.curve["n_undefined"], n_undefined)
-    assert n_undefined.max() > 0 and np.isfinite(result.null).any()
+    np.testing.assert_array_equal(curve["n_undefined"], n_undefined)
+    assert n_undefined.max() > 0 and np.isfinite(r2).any()
 
 
 def test_random_orders_drop_missing_pairs():
@@ -280,19 +305,19 @@ def test_random_orders_drop_missing_pairs():
     human[[2, 50]] = np.nan
     models, everyone = (np.corrcoef(x[:, :size]) for size in SIZES), np.arange(N)
     expected = [plain_r2(model, square(human), everyone) for model in models]
-    r2 = null(x, human, n_orders=2).curve["r2"]
+    r2 = null(x, human, n_orders=2)[0]["r2"]
     np.testing.assert_allclose(r2, expected, atol=1e-10)
 
 
 def test_all_orders_tie_at_full_size():
-    last = null(post_relu(), judgments(), n_orders=50).curve.loc[F]
+    last = null(post_relu(), judgments(), n_orders=50)[0].loc[F]
     assert last["percentile"] == 50 and last["p"] == 1
 
 
 def test_informative_features_first_beat_random_orders_and_last_lose():
     x, human = planted(0, 30, noise=0)
-    first = null(x, human, sizes=[20, 40], n_orders=99).curve
-    last = null(x, human, np.arange(60)[::-1], [20, 40], 99).curve
+    first = null(x, human, sizes=[20, 40], n_orders=99)[0]
+    last = null(x, human, np.arange(60)[::-1], [20, 40], 99)[0]
     assert (first["percentile"] == 100).all() and (last["percentile"] == 0).all()
     np.testing.assert_allclose([first["p"], last["p"]], 2 / 100)
 
@@ -302,8 +327,8 @@ def test_random_order_is_uniform_among_random_orders():
     p = []
     for _ in range(100):
         prepared = inference.prepare(x, rng.permutation(F), human, [10])
-        result = inference.random_order_null(prepared, n_orders=39, rng=rng)
-        p.append(result.curve["p"].iloc[0])
+        curve, _ = inference.random_order_null(prepared, n_orders=39, rng=rng)
+        p.append(curve["p"].iloc[0])
     assert 0.002 < np.mean(np.array(p) <= 0.1) < 0.2
 
 
@@ -311,8 +336,8 @@ def test_random_order_is_uniform_among_random_orders():
 def test_r2_of_similarities_that_vary_by_rounding_only_is_undefined(gaps):
     x, human = np.outer(1 + np.random.default_rng(0).random(N), np.ones(5)), judgments()
     human[gaps] = np.nan
-    result = null(x, human, sizes=[2, 5], n_orders=3, similarity="cosine")
-    assert result.curve["r2"].isna().all() and np.isnan(result.null).all()
+    curve, r2 = null(x, human, sizes=[2, 5], n_orders=3, similarity="cosine")
+    assert curve["r2"].isna().all() and np.isnan(r2).all()
 
 
 def test_order_null_refuses_no_orders():

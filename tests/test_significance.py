@@ -67,6 +67,26 @@ def test_calibrated_variance_is_twice_the_jackknife_less_the_bootstrap(differenc
     assert (low[3], high[3], p[3]) == (0, 0, 1)
 
 
+def test_two_factor_variance_is_that_of_rsatoolbox():
+    from rsatoolbox.util.inference_util import extract_variances
+
+    rng = random()
+    images, raters = rng.random((2, 40)) + 0.1
+    both = (images + raters) * (0.8 + 1.5 * rng.random(40))
+    value, (n, m) = rng.normal(size=40), (30, 7)
+    # independent "models" with these variances, from both, raters and images
+    stacked = np.stack([np.diag(v) for v in (both, raters, images)])
+    sizes = {"n_rdm": m, "n_pattern": n, "nc_included": False}
+    variance, _, _ = extract_variances(stacked, **sizes)
+    low, high, p = significance.two_factor_test(
+        value, np.stack([images, raters, both]), n, m
+    ).T
+    expected = stats.t.interval(0.95, m - 1, loc=value, scale=np.sqrt(variance))
+    np.testing.assert_allclose([low, high], expected)
+    np.testing.assert_array_equal((low <= 0) & (high >= 0), p >= 0.05)
+    assert len(np.unique(np.sign(variance - both))) == 2  # bounded there and not
+
+
 def test_maximum_statistic_agrees_with_a_loop(differences):
     observed, resampled, _ = differences
     result = significance.simultaneous_test(observed, resampled)

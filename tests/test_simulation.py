@@ -1,65 +1,112 @@
-"""False alarms in simulated studies without an effect."""
+"""Simulated studies: the truth they are scored against, and how they are counted."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from helpers import inference
+from helpers import data, rsa
 from pipeline import simulation
 
 
-def test_pair_tests_reject_too_often_under_no_effect_and_the_bootstrap_does_not():
-    noise = {"noises": (0.5, 0.3), "n_resamples": 200}
-    rng = np.random.default_rng(0)
-    rates = simulation.type_one_error(150, 50, 40, rng=rng, **noise)
-    percentile, calibrated, williams, steiger = rates["rate"]
-    assert percentile <= 0.07 and calibrated <= 0.12 and min(williams, steiger) > 0.1
-    assert tuple(rates["test"]) == simulation.TESTS
+@pytest.fixture(scope="module")
+def population():
+    """Sixty of the shipped images, and of every 16th of their features."""
+    stored = data.read_shipped("alexnet_fc7.npz")
+    shape = len(stored["index"]), 4096
+    fc7 = data.unpack_sparse(stored["nonzero"], stored["values"], shape)
+    return simulation.Population(fc7[:60, ::16].astype(float))
 
 
-def test_two_prunings_are_exchangeable_under_no_effect():
-    rng = np.random.default_rng(0)
-    weights, everyone = rng.normal(size=(2, 8, 20)), np.ones((1, 20))
-    samples = (simulation.no_effect(20, weights, (1, 1), rng) for _ in range(300))
-    gain = [
-        np.diff(inference.weighted_r2(models, y, everyone, i, j))
-        for models, y, i, j in samples
-    ]
-    assert np.std(gain) > 0.01
-    assert abs(np.mean(gain)) < 3.5 * np.std(gain) / np.sqrt(300)
+@pytest.mark.parametrize("effect", simulation.WEIGHTS)
+def test_true_r2_is_that_over_all_pairs_of_the_population(population, effect):
+    weights, everyone = simulation.WEIGHTS[effect], np.arange(60)
+    x, share = population.embeddings, 0.35
+    signal = population.signal(everyone, weights)
+    assert signal.mean() == pytest.approx(0, abs=1e-6)
+    assert signal.std() == pytest.approx(1, abs=1e-6)
+    expected = []
+    for size in (*population.sizes, x.shape[1]):
+        kept = x[:, population.order[:size]]
+        pairs = rsa.upper_triangle(np.corrcoef(kept))
+        expected.append(share * np.corrcoef(pairs, signal)[0, 1] ** 2)
+    np.testing.assert_allclose(population.true_r2(weights, share), expected, atol=1e-6)
+    difference = expected[simulation.FIFTH] - expected[-1]
+    assert (abs(difference) < 1e-6) == (effect == "no difference")
 
 
-def test_false_alarms_are_counted_among_simulations_with_a_defined_p():
-    p = np.tile(np.linspace(0.01, 0.8, 10)[:, None], 4)
-    p[[2, 5], 0] = np.nan
-    rates = simulation.false_alarms(p, alpha=0.3)
-    np.testing.assert_allclose(rates["rate"], [3 / 8, 0.4, 0.4, 0.4])
-    assert list(rates["n_undefined"]) == [2, 0, 0, 0]
-    # Clopper & Pearson, by the beta quantiles
-    assert rates.at[0, "low"] == pytest.approx(stats.beta.ppf(0.025, 3, 6))
-    assert rates.at[0, "high"] == pytest.approx(stats.beta.ppf(0.975, 4, 5))
+def test_a_study_is_that_of_the_embeddings_of_its_images(population):
+    images, human = np.arange(50, 20, -1), np.random.default_rng(0).random(435)
+    given = population.prepare(images, human)
+    assert np.isnan(given.similarities).sum() == 0
+    plain = replace(given)  # without the similarities of the population
+    counts = np.random.default_rng(1).multinomial(30, np.full(30, 1 / 30), 20)
+    both = given.weighted_r2(counts), plain.weighted_r2(counts)
+    np.testing.assert_allclose(*both, atol=1e-5)
 
 
-def test_type_one_error_is_determined_by_its_generator():
+@pytest.mark.parametrize("shares", simulation.SETTINGS.values())
+def test_parts_of_judgments_have_their_shares_of_variance(shares):
+    rng, i_j = np.random.default_rng(0), np.triu_indices(60, 1)
+    signal = rng.normal(size=len(i_j[0]))
+    drawn = [simulation.judgments(signal, shares, 60, rng) for _ in range(300)]
+    assert sum(shares) == pytest.approx(1)
+    assert np.mean(np.square(drawn)) == pytest.approx(1, abs=0.06)
+    covariance = np.mean([y @ signal for y in drawn]) / (signal @ signal)
+    assert covariance == pytest.approx(np.sqrt(shares[0]), abs=0.02)
+
+
+def test_image_effects_are_shared_by_the_pairs_of_an_image():
+    rng, zero = np.random.default_rng(0), np.zeros(60 * 59 // 2)
+    i, j = np.triu_indices(60, 1)
+    for shares, expected in (((0, 1, 0, 0), 0.5), ((0, 0, 1, 0), 0), ((0, 0, 0, 1), 0)):
+        shared = []
+        for _ in range(100):
+            y = simulation.judgments(zero, shares, 60, rng)
+            total = np.bincount(i, y, 60) + np.bincount(j, y, 60)
+            same = (total**2).sum() - 2 * (y**2).sum()  # of pairs with one image shared
+            shared.append(same / (60 * 59 * 58) / np.mean(y**2))
+        assert np.mean(shared) == pytest.approx(expected, abs=0.07)
+
+
+def test_studies_are_determined_by_their_generator_and_hold_every_interval(population):
+    weights, shares = simulation.WEIGHTS["difference"], (0.35, 0.3, 0.3, 0.05)
     a, b = (
-        simulation.type_one_error(5, 12, 16, n_resamples=50, rng=rng)
-        for rng in (np.random.default_rng(1), np.random.default_rng(1))
+        simulation.studies(
+            population, weights, shares, 2, 24, 60, rng=np.random.default_rng(1)
+        )
+        for _ in range(2)
     )
     pd.testing.assert_frame_equal(a, b)
+    assert a.groupby(["quantity", "method"]).size().eq(2).all() and len(a) == 20
+    with_ends = a[a["quantity"] != "difference, all sizes"].dropna(subset="low")
+    held = with_ends["truth"].between(with_ends["low"], with_ends["high"])
+    np.testing.assert_array_equal(held, with_ends["held"])
+    by_chance = np.random.default_rng(2)
+    rated = simulation.rated_studies(population, weights, 2, 20, 4, 30, rng=by_chance)
+    assert rated["truth"].nunique() == 1 and len(rated) == 6
 
 
-def test_williams_p_of_the_psych_manual():
-    p = simulation.williams_p(0.4, 0.5, 0.1, 103)
-    assert p == pytest.approx(2 * stats.t.sf(0.89, 100), abs=0.003)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_williams_p_equals_its_formula(seed):
-    r = np.corrcoef(np.random.default_rng(seed).normal(size=(3, 9)))
-    xy, xz, yz = r[0, 1], r[0, 2], r[1, 2]
-    below = 2 * 8 / 6 * np.linalg.det(r) + (xy + xz) ** 2 / 4 * (1 - yz) ** 3
-    t = (xy - xz) * np.sqrt(8 * (1 + yz) / below)
-    p = simulation.williams_p(xy, xz, yz, 9)
-    assert p == pytest.approx(2 * stats.t.sf(abs(t), 6))
-    assert p == pytest.approx(simulation.williams_p(xz, xy, yz, 9))
+def test_rates_count_intervals_that_hold_the_truth_and_small_p():
+    found = pd.DataFrame(
+        {
+            "quantity": "difference",
+            "method": ["a"] * 10 + ["b"] * 10,
+            "value": np.tile(np.arange(10.0), 2),
+            "low": np.tile(np.arange(10) - 3.0, 2),
+            "high": np.tile(np.arange(10) + 3.0, 2),
+            "p": [*np.linspace(0.01, 0.1, 10), *[np.nan] * 10],
+            "truth": 4.0,
+            "held": [0, 1, 1, 1, 1, 1, 1, 1, 0, 0] * 2,
+        }
+    )
+    a, b = simulation.rates(found).to_dict("records")
+    assert a["coverage"] == 0.7 and a["alarms"] == 0.4 and np.isnan(b["alarms"])
+    # Clopper & Pearson, by the beta quantiles
+    assert a["coverage_low"] == pytest.approx(stats.beta.ppf(0.025, 7, 4))
+    assert a["alarms_high"] == pytest.approx(stats.beta.ppf(0.975, 5, 6))
+    assert a["half_width"] == 3 and a["bias"] == 0.5
+    spread = stats.norm.ppf(0.975) * np.arange(10).std(ddof=1)
+    assert a["relative_width"] == pytest.approx(3 / spread)

@@ -45,14 +45,9 @@ def test_changes_are_those_of_the_bootstrap_curve(judged, analysed):
     changes, _ = analysed
     order = sparsity.poz_order(sparsity.percentage_of_zeros(judged.embeddings))
     sizes = np.array([8, 12, 20, 32])
-    curve = inference.bootstrap_curve(
-        judged.embeddings,
-        order,
-        judged.human,
-        sizes,
-        n_resamples=60,
-        rng=np.random.default_rng(spec.SEED),
-    )
+    given = inference.prepare(judged.embeddings, order, judged.human, sizes)
+    rng = np.random.default_rng(spec.SEED)
+    curve = inference.bootstrap_curve(given, n_resamples=60, rng=rng)
     same = {"order": "PoZ", "PoZ from": spec.SAME, "comparator": "R²"}
     found = rows(changes, similarity="pearson", nodes="removed", **same)
     found = found[found["pruning"].str.contains("keep [2358]0%")]

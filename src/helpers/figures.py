@@ -217,8 +217,8 @@ def human_curve(ax: Axes, prediction) -> Axes:
     p = prediction
     lines(ax, p.orders.assign(order="random"), "share", "r2", "order", linewidth=1)
     lines(ax, p.curve, "share", "r2", label="lowest PoZ first, 95 % over images")
-    mark_value(ax, p.r2[-1], "y", "all nodes")
-    best = p.best_size / p.n_features, p.r2[p.best_size - 1]
+    mark_value(ax, p.full, "y", "all nodes")
+    best = p.best["share"], p.best["r2"]
     ax.plot(*best, "o", color=COLOURS["highest"], label="largest", zorder=4)
     ax.set(xlabel="share of nodes inserted", ylabel="R² with judgments", title=p.name)
     ax.set(xlim=(0, 1.01), ylim=(0, None))

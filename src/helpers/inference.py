@@ -8,24 +8,23 @@ not pairs (Nili et al. 2014, PLoS Comput. Biol. 10:e1003553; Schuett et al. 2023
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from helpers import checks, rsa
-from helpers.significance import (  # noqa: F401 - some are re-exported
+from helpers.significance import (
     bootstrap_counts,
     calibrated_test,
     corrected_t,
     interval,
     minus_last,
-    noise_ceiling,
     simultaneous_test,
-    spearman_brown,
-    split_half_reliability,
+    two_factor_test,
     two_sided_p,
     weighted_r2,
 )
@@ -120,14 +119,6 @@ def _human_pairs(human: np.ndarray, n_images: int) -> np.ndarray:
     return np.where(missing, np.nan, pairs)
 
 
-def _prepared(embeddings, order, human, sizes, similarity) -> Prepared:
-    if not isinstance(embeddings, Prepared):
-        return prepare(embeddings, order, human, sizes, similarity)
-    if any(value is not None for value in (order, human, sizes)):
-        raise ValueError("order, human and sizes must be left out beside a Prepared.")
-    return embeddings
-
-
 def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:
     """At most ``n_sizes`` evenly spaced sizes up to ``n_features``: (n_sizes,) int."""
     checks.at_least("n_features", n_features, 1)
@@ -138,11 +129,7 @@ def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:
 
 # -------------------------------------------------------------------------- bootstrap
 def bootstrap_curve(
-    embeddings: np.ndarray | Prepared,
-    order: np.ndarray | None = None,
-    human: np.ndarray | None = None,
-    sizes: np.ndarray | None = None,
-    similarity: str = "pearson",
+    given: Prepared,
     n_resamples: int = 1000,
     *,
     rng: np.random.Generator,
@@ -154,25 +141,23 @@ def bootstrap_curve(
     three times; the calibrated one is its sensitivity analysis. For the error rates of
     both see `pipeline.simulation`.
 
-    Parameters
-    ----------
-    embeddings, order, human, sizes, similarity : as `prepare`, or only a `Prepared`.
-    n_resamples : at least 2; the smallest p is 2 / (n_resamples + 1).
+    ``n_resamples`` is at least 2; the smallest p is 2 / (n_resamples + 1).
 
     Returns
     -------
     A row per size, with 95 % intervals: r2 with low and high; its ratio to the R2 of
     all features with ratio_low and ratio_high, formed within each resample; its
-    difference from that R2 with difference_low, difference_high and p (percentile),
-    calibrated_low, ..., and, over all sizes at once, all_low, all_high and all_p.
-    n_undefined resamples without R2 at a size where the sample has it are left out.
+    difference from that R2 with difference_low, difference_high and p (percentile).
+    calibrated_low, _high and _p are those of the difference by `calibrated_test`,
+    calibrated_r2_low, calibrated_ratio_low, ... those of the others; all_low, all_high
+    and all_p hold for the difference at all sizes at once. n_undefined resamples
+    without R2 at a size where the sample has it are left out.
 
     Raises
     ------
-    ValueError : as `prepare`; full embedding or nearly all resamples without R2.
+    ValueError : n_resamples; full embedding or nearly all resamples without R2.
     """
     checks.at_least("n_resamples", n_resamples, 2)
-    given = _prepared(embeddings, order, human, sizes, similarity)
     n = len(given.embeddings)
     observed = given.weighted_r2(np.ones((1, n)))[0]
     if np.isnan(observed[-1]):
@@ -186,57 +171,95 @@ def bootstrap_curve(
     usable = resampled[np.isfinite(resampled[:, np.isfinite(observed)]).all(axis=1)]
     if len(usable) < 2:
         raise ValueError("too few images or judged pairs: resamples have no R2.")
-    difference, differences = minus_last(observed), minus_last(usable)
-    left_out = minus_last(given.weighted_r2(1 - np.eye(n)))
-    full = np.where(usable[:, -1:] > _ROUNDING, usable[:, -1:], np.nan)
-    curve = pd.DataFrame({"r2": observed[:-1]}, pd.Index(given.sizes, name="size"))
-    curve[["low", "high"]] = interval(usable[:, :-1]).T
-    curve["ratio"] = curve["r2"] / observed[-1]
-    curve[["ratio_low", "ratio_high"]] = interval(usable[:, :-1] / full).T
-    curve["difference"] = difference
-    curve[["difference_low", "difference_high"]] = interval(differences).T
-    curve["p"] = two_sided_p(differences)
-    calibrated = calibrated_test(difference, differences, left_out)
-    curve[["calibrated_low", "calibrated_high", "calibrated_p"]] = calibrated
-    simultaneous = simultaneous_test(difference, differences)
-    curve[["all_low", "all_high", "all_p"]] = simultaneous
+    left_out = given.weighted_r2(1 - np.eye(n))
+    curve = pd.DataFrame(index=pd.Index(given.sizes, name="size"))
+    r2 = operator.itemgetter((..., slice(-1)))
+    for name, of in {"r2": r2, "ratio": _to_last, "difference": minus_last}.items():
+        value, drawn, without = of(observed), of(usable), of(left_out)
+        prefix = "" if name == "r2" else f"{name}_"
+        curve[name] = value
+        curve[[f"{prefix}low", f"{prefix}high"]] = interval(drawn).T
+        calibrated = calibrated_test(value, drawn, without)
+        prefix = "" if name == "difference" else f"{name}_"
+        columns = [f"calibrated_{prefix}{end}" for end in ("low", "high", "p")]
+        curve[columns] = calibrated
+    curve["p"] = two_sided_p(drawn)
+    curve[["all_low", "all_high", "all_p"]] = simultaneous_test(value, drawn)
+    curve = curve.drop(columns=["calibrated_r2_p", "calibrated_ratio_p"])
     return curve.assign(n_undefined=n_resamples - len(usable))
 
 
-# ---------------------------------------------------------------------- random orders
-@dataclass(frozen=True, eq=False)
-class RandomOrderNull:
-    """R2 in a given order, among that in random orders; see `random_order_null`."""
-
-    curve: pd.DataFrame  # a row per size
-    null: np.ndarray  # (n_orders, n_sizes) R2 in random orders
+def _to_last(r2: np.ndarray) -> np.ndarray:
+    """R2 (..., n_sizes + 1) divided by the last; NaN where that is 0."""
+    return 1 + minus_last(r2) / np.where(r2[..., -1:] > _ROUNDING, r2[..., -1:], np.nan)
 
 
-def random_order_null(
-    embeddings: np.ndarray | Prepared,
-    human: np.ndarray | None = None,
-    order: np.ndarray | None = None,
-    sizes: np.ndarray | None = None,
-    n_orders: int = 1000,
-    similarity: str = "pearson",
+def two_factor(
+    given: Prepared,
+    raters: np.ndarray,
+    n_resamples: int = 1000,
     *,
     rng: np.random.Generator,
-    engine: str = "auto",
-) -> RandomOrderNull:
-    """Does the order predict better than chance? R2 among random orders, at each size.
+) -> pd.DataFrame:
+    """Differences from the R2 of all features, for new images *and* new raters.
 
-    It says nothing about other images: the population is that of orders. Arguments and
-    errors as `bootstrap_curve`, ``engine`` as `helpers.rsa.insertion_curve`.
+    R2 is that with the mean of ``raters`` (n_raters, n_pairs), at least 3 and finite,
+    who all judged every pair; ``given.human`` is not used.
 
     Returns
     -------
-    RandomOrderNull. ``curve`` has r2 in the given order; low and high, between which
-    95 % of random orders lie; percentile of random orders below (0..100, ties half);
-    two-sided p, twice the share of orders on the rarer side, the given one included;
-    n_undefined random orders without R2 (left out). R2 within 1e-9 is a tie.
+    A row per size: difference and ratio, as in `bootstrap_curve`; low, high and p of
+    the one, ratio_low and ratio_high by `two_factor_test`; and the difference's
+    standard errors over images, raters and both by the bootstrap over each.
+    """
+    n, m = len(given.embeddings), len(raters)
+    checks.at_least("number of raters", m, 3)
+    average = raters.mean(axis=0)
+    x = replace(given, human=average).similarities
+    pairs, one = np.triu_indices(n, 1), np.ones((1, n))
+    images = bootstrap_counts(n, n_resamples, rng)
+    averages = bootstrap_counts(m, n_resamples, rng) @ raters / m
+    draws = (
+        (average, images),
+        (averages, one.repeat(n_resamples, 0)),
+        (averages, images),
+    )
+    observed, *resampled = (
+        weighted_r2(x, *d, *pairs) for d in [(average, one), *draws]
+    )
+    table = pd.DataFrame(index=pd.Index(given.sizes, name="size"))
+    for name, of in {"ratio_": _to_last, "": minus_last}.items():
+        value = of(observed)[0]
+        variances = np.stack([of(r2).var(axis=0, ddof=1) for r2 in resampled])
+        table[name.removesuffix("_") or "difference"] = value
+        columns = [f"{name}{end}" for end in ("low", "high", "p")]
+        table[columns] = two_factor_test(value, variances, n, m)
+    table[["images", "raters", "both"]] = np.sqrt(variances.T)
+    return table.drop(columns="ratio_p")
+
+
+# ---------------------------------------------------------------------- random orders
+def random_order_null(
+    given: Prepared,
+    n_orders: int = 1000,
+    *,
+    rng: np.random.Generator,
+    engine: str = "auto",
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Does the order predict better than chance? R2 among random orders, at each size.
+
+    It says nothing about other images: the population is that of orders. ``engine`` is
+    as in `helpers.rsa.insertion_curve`. Raises ValueError for n_orders below 1.
+
+    Returns
+    -------
+    A row per size: r2 in the given order; low and high, between which 95 % of random
+    orders lie; percentile of random orders below (0..100, ties half); two-sided p,
+    twice the share of orders on the rarer side, the given one included; n_undefined
+    random orders without R2 (left out). R2 within 1e-9 is a tie. And R2 in random
+    orders, (n_orders, n_sizes).
     """
     checks.at_least("n_orders", n_orders, 1)
-    given = _prepared(embeddings, order, human, sizes, similarity)
     orders = [rng.permutation(len(given.order)) for _ in range(n_orders)]
     scores = given.order_r2([given.order, *orders], engine)
     r2, null = scores[0], scores[1:]
@@ -249,18 +272,14 @@ def random_order_null(
     curve["p"] = p
     curve.loc[np.isnan(r2) | (n == 0), ["percentile", "p"]] = np.nan
     curve["n_undefined"] = n_orders - n
-    return RandomOrderNull(curve, null)
+    return curve, null
 
 
 # ---------------------------------------------------------------------- nested choice
 def nested_choice(
-    embeddings: np.ndarray | Prepared,
-    order: np.ndarray | None = None,
-    human: np.ndarray | None = None,
-    sizes: np.ndarray | None = None,
+    given: Prepared,
     n_folds: int = 3,
     n_repeats: int = 20,
-    similarity: str = "pearson",
     *,
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, np.ndarray]:
@@ -273,8 +292,8 @@ def nested_choice(
 
     Parameters
     ----------
-    embeddings, order, human, sizes, similarity : as `bootstrap_curve`. Sizes at which
-        an image is undefined are not candidates; of equals, the smallest is chosen.
+    given : sizes at which an image is undefined are not candidates; of equals, the
+        smallest is chosen.
     n_folds, n_repeats : at least 2 folds of at least 4 images; at least 1 repeat.
 
     Returns
@@ -285,10 +304,9 @@ def nested_choice(
 
     Raises
     ------
-    ValueError : as `bootstrap_curve`; bad n_folds or n_repeats; no candidate size.
+    ValueError : bad n_folds or n_repeats; no candidate size.
     """
     checks.at_least("n_repeats", n_repeats, 1)
-    given = _prepared(embeddings, order, human, sizes, similarity)
     n = len(given.embeddings)
     if not 2 <= n_folds <= n // 4:
         raise ValueError(

@@ -43,7 +43,8 @@ def weighted_r2(
 
     Parameters
     ----------
-    similarities, y : (n_sizes, n_pairs) and (n_pairs,), of the images i, j (n_pairs,).
+    similarities : (n_sizes, n_pairs) of the images i, j (n_pairs,).
+    y : (n_pairs,), or one for each resample, (n_resamples, n_pairs).
     counts : (n_resamples, n_images) weights w of the images.
 
     Returns
@@ -51,19 +52,21 @@ def weighted_r2(
     (n_resamples, n_sizes); NaN where the row holds a NaN or a side is constant over the
     weighted pairs.
     """
-    y = (y - y.mean()) / y.std()
-    s = _standardised(similarities)
-    terms = np.concatenate([s, s * s, s * y, [np.ones(len(y)), y, y * y]])
+    s, y = _standardised(similarities), (y - y.mean()) / y.std()
+    terms = np.concatenate([s, s * s])
 
     def score(start: int) -> np.ndarray:
         drawn = counts[start : start + _ROWS].T.astype(float, order="C")
         weights = drawn[i]
         weights *= drawn[j]  # (n_pairs, n_rows)
-        sums = terms @ weights  # all weighted sums in one product
-        sums /= np.where(sums[-3] > 0, sums[-3], np.nan)
-        mean, square, product = np.split(sums[:-3], 3)
-        variances = _variance(square, mean) * _variance(sums[-1], sums[-2])
-        return (product - mean * sums[-2]) ** 2 / variances
+        total = weights.sum(axis=0)
+        weights /= np.where(total > 0, total, np.nan)
+        of_y = y[start : start + _ROWS].T if y.ndim == 2 else y[:, None]
+        mean, square = np.split(terms @ weights, 2)
+        weights *= of_y
+        mean_y, square_y = weights.sum(axis=0), (weights * of_y).sum(axis=0)
+        variances = _variance(square, mean) * _variance(square_y, mean_y)
+        return (s @ weights - mean * mean_y) ** 2 / variances
 
     parts = rsa.map_in_threads(score, range(0, len(counts), _ROWS))
     return np.minimum(np.concatenate(parts, axis=1).T, 1)
@@ -125,11 +128,34 @@ def calibrated_test(
     n = len(left_out)
     jackknife = (n - 1) * left_out.var(axis=0)
     variance = np.maximum(2 * jackknife - resampled.var(axis=0, ddof=1), jackknife / 2)
-    error = np.sqrt(variance)
-    t = np.abs(difference) / np.where(error > _ROUNDING, error, np.inf)
-    p = np.where(np.isnan(difference + error), np.nan, 2 * stats.t.sf(t, n - 1))
-    half_width = stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
-    return np.stack([difference - half_width, difference + half_width, p], axis=1)
+    return _t_test(difference, np.sqrt(variance), n - 1)
+
+
+def two_factor_test(
+    difference: np.ndarray, variances: np.ndarray, n_images: int, n_raters: int
+) -> np.ndarray:
+    """t test for new images and new raters: low, high, p (n_sizes, 3).
+
+    ``variances`` (3, n_sizes) of the difference in resamples of images, of raters, and
+    of both. Where each is counted once, images and raters interact in the first two and
+    three times in the third: variance 2 (V_images + V_raters) - V_both, in the form for
+    few raters, at least either and at most V_both (Schuett et al. 2023). The degrees of
+    freedom are those of the smaller sample.
+    """
+    images, raters, both = variances
+    by_image, by_rater = n_images / (n_images - 1), n_raters / (n_raters - 1)
+    alone = by_image * images, by_rater * raters
+    shared = by_image * by_rater * (both - images - raters)
+    variance = np.minimum(np.maximum(sum(alone) - shared, np.maximum(*alone)), both)
+    return _t_test(difference, np.sqrt(variance), min(n_images, n_raters) - 1)
+
+
+def _t_test(value: np.ndarray, error: np.ndarray, freedom: int) -> np.ndarray:
+    """low, high and two-sided p, (n, 3); p 1 where nothing varies."""
+    t = np.abs(value) / np.where(error > _ROUNDING, error, np.inf)
+    p = np.where(np.isnan(value + error), np.nan, 2 * stats.t.sf(t, freedom))
+    half_width = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
+    return np.stack([value - half_width, value + half_width, p], axis=1)
 
 
 def simultaneous_test(difference: np.ndarray, resampled: np.ndarray) -> np.ndarray:

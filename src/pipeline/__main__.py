@@ -1,7 +1,8 @@
 """The commands that make what is in ``data/``: ``python -m pipeline COMMAND --help``.
 
 Each command is a function of the pipeline that writes files and enters them into the
-manifest, together with the command.
+manifest, together with the command. ``embed`` and ``report`` are for a reader's own
+network and images, and enter nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ COMMANDS = {
     "cifar10h": "cifar10h.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
     "ghosts-imagenet": "ghosts.record_imagenet",
+    "embed": "embed.record",
+    "report": "report_html.main",
 }
 """Functions of the arguments of each command and of ``command``, its text."""
 
@@ -60,9 +63,10 @@ def parser() -> argparse.ArgumentParser:
     paths(every, "PETERSON IMAGES", "see pipeline.specifications")
 
     simulation = commands.add_parser(
-        "simulation", help="false alarms of page 03's tests"
+        "simulation", help="coverage of page 03's intervals, false alarms, power"
     )
-    simulation.add_argument("--simulations", type=int, default=1000)
+    paths(simulation, "ALEXNET", "see pipeline.samples")
+    simulation.add_argument("--simulations", type=int, default=500)
 
     people = commands.add_parser("cifar10h", help="page 02's confusions by people")
     paths(people, "COUNTS", "see pipeline.cifar10h")
@@ -72,6 +76,28 @@ def parser() -> argparse.ArgumentParser:
 
     imagenet = commands.add_parser("ghosts-imagenet", help="page 04's Peterson sets")
     paths(imagenet, "PETERSON IMAGES WORDNET", "see pipeline.ghosts")
+
+    embed = commands.add_parser("embed", help="every layer of a network, your images")
+    embed.add_argument("--model", required=True, help="of torchvision, as resnet18")
+    embed.add_argument(
+        "--weights", default="DEFAULT", help=".pth, .safetensors, a name"
+    )
+    embed.add_argument("--images", type=Path, required=True, help="folder of images")
+    embed.add_argument("--target", type=Path, required=True, help="folder to write")
+    embed.add_argument("--layers", default="all", help="all, or nodes with commas")
+    embed.add_argument("--batch-size", type=int, default=16, help="images at a time")
+    embed.add_argument("--device", default="cpu", help="cpu or cuda")
+
+    report = commands.add_parser("report", help="on your own network, as one HTML file")
+    for name in ("activations", "reference", "labels", "target"):
+        report.add_argument(f"--{name}", type=Path, help=f"{name}: see page 09")
+    for name in ("reference-kind", "array", "reference-array"):
+        report.add_argument(f"--{name}", default="", help="see page 09")
+    report.add_argument("--similarity", default="pearson", help="see page 09")
+    report.add_argument("--max-images", type=int, default=200, help="see page 09")
+    report.add_argument("--n-resamples", type=int, default=1000, help="see page 09")
+    report.add_argument("--n-orders", type=int, default=100, help="random orders")
+    report.add_argument("--seed", type=int, default=0, help="of the random numbers")
     return main
 
 
