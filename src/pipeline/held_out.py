@@ -41,32 +41,21 @@ one sample. Network and raters are held fixed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from helpers import data, inference, rsa, sparsity
+from helpers import data, inference, rsa
+from pipeline import held_out_methods as methods
 from pipeline import manifest, reweighting, specifications
+from pipeline.held_out_methods import ALL, METHODS, RIDGE, Split
 
 SEED = 0
-N_FOLDS, N_INNER, N_REPEATS = 3, 3, 3
 SIMILARITIES = ("pearson", "cosine")
-SHARES = (0.02, 0.05, *np.arange(0.1, 1.01, 0.05).round(2))
-"""Candidates for the size."""
-THRESHOLDS = (*specifications.THRESHOLDS, 1 - 1e-9, 1)
-"""Candidates for the rule: PoZ up to a threshold, no ghosts, all nodes."""
-ALL, FIFTH, BELOW_90, NO_GHOSTS = "all nodes", "keep 20%", "drop PoZ > 90%", "no ghosts"
-SIZE, RULE, RANDOM = "size chosen", "rule chosen", "size chosen, random order"
-SUPERVISED, RIDGE = "supervised pruning", "ridge"
-RIDGE_90, RIDGE_FIFTH = f"ridge, {BELOW_90}", f"ridge, {FIFTH}"
-METHODS = (ALL, FIFTH, BELOW_90, NO_GHOSTS, SIZE, RULE, RANDOM, SUPERVISED)
-METHODS += (RIDGE, RIDGE_90, RIDGE_FIFTH)
 CONTRASTS = [(method, ALL) for method in METHODS[1:]]
-CONTRASTS += [(SIZE, FIFTH), (SUPERVISED, SIZE)]
-CONTRASTS += [(RIDGE_90, RIDGE), (RIDGE_FIFTH, RIDGE)]
+CONTRASTS += [(methods.SIZE, methods.FIFTH), (methods.SUPERVISED, methods.SIZE)]
+CONTRASTS += [(methods.RIDGE_90, RIDGE), (methods.RIDGE_FIFTH, RIDGE)]
 ABOUT = {
     "source": "computed here from judgments of Peterson, Abbott & Griffiths (2018),"
     " not included, with VGG-19 (VGG team's weights), and from the shipped 92 objects",
@@ -76,196 +65,9 @@ ABOUT = {
     "rounding": "to single precision",
 }
 """What the manifest says of the file."""
-Folds = list[tuple[np.ndarray, np.ndarray]]
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images for training and for testing, and what methods may look at."""
-
-    judged: specifications.Judged
-    similarity: str
-    train: np.ndarray  # images
-    test: np.ndarray
-    inner: Folds  # of the training images
-    random: np.ndarray  # (n_features,) an order of the features
-
-    @property
-    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images i < j of each pair: training pairs, then test pairs."""
-        return tuple(np.hstack([within(self.train), within(self.test)]))
-
-    @property
-    def n_train(self) -> int:
-        """Number of training pairs, the first of `pairs`."""
-        return len(self.train) * (len(self.train) - 1) // 2
-
-    @property
-    def y(self) -> np.ndarray:
-        """Judgments of the pairs."""
-        return self.judged.human[self.pairs]
-
-    def positions(self, images: np.ndarray) -> np.ndarray:
-        """Training pairs of which both images are among ``images``."""
-        return np.flatnonzero(np.isin(self.pairs, images).all(axis=0)[: self.n_train])
-
-
-def within(images: np.ndarray) -> np.ndarray:
-    """Pairs of the images, (2, n_pairs), the smaller first."""
-    return np.sort(images)[np.stack(np.triu_indices(len(images), 1))]
-
-
-def folds(items: np.ndarray, n_folds: int, rng: np.random.Generator) -> Folds:
-    """The items without each fold, and the fold."""
-    fold = rng.permutation(np.arange(len(items)) % n_folds)
-    return [(items[fold != k], items[fold == k]) for k in range(n_folds)]
-
-
-def splits(
-    judged: specifications.Judged, similarity: str, rng: np.random.Generator
-) -> list[Split]:
-    """`N_FOLDS` by `N_REPEATS` splits, with their inner folds."""
-    n, n_features = judged.embeddings.shape
-    return [
-        Split(
-            *(judged, similarity, train, test),
-            inner=folds(train, N_INNER, rng),
-            random=rng.permutation(n_features),
-        )
-        for _ in range(N_REPEATS)
-        for train, test in folds(np.arange(n), N_FOLDS, rng)
-    ]
-
-
-# ----------------------------------------------------------------------------- pruning
-Ordered = tuple[np.ndarray, np.ndarray]
-"""An order of the features, first kept first, and candidate sizes."""
-
-
-def shares_of(n_features: int) -> np.ndarray:
-    """Sizes of `SHARES`, rounded up."""
-    return np.ceil(np.round(np.array(SHARES) * n_features, 6)).astype(int)
-
-
-def by_poz(split: Split, images: np.ndarray) -> Ordered:
-    """Lowest PoZ over the images first."""
-    poz = sparsity.percentage_of_zeros(split.judged.embeddings[images])
-    return sparsity.poz_order(poz), shares_of(len(poz))
-
-
-def by_rules(split: Split, images: np.ndarray) -> Ordered:
-    """Likewise, with the sizes that `THRESHOLDS` keep."""
-    poz = sparsity.percentage_of_zeros(split.judged.embeddings[images])
-    return sparsity.poz_order(poz), np.array([(poz <= t).sum() for t in THRESHOLDS])
-
-
-def by_chance(split: Split, images: np.ndarray) -> Ordered:
-    """A random order."""
-    return split.random, shares_of(len(split.random))
-
-
-def by_judgments(split: Split, images: np.ndarray) -> Ordered:
-    """First the features without which r over the images falls most."""
-    x, human = split.judged.embeddings[images], split.judged.human
-    without = r_without(x, human[np.ix_(images, images)], split.similarity)
-    return np.argsort(without, kind="stable"), shares_of(len(without))
-
-
-def r_without(x: np.ndarray, human: np.ndarray, similarity: str) -> np.ndarray:
-    """r of similarities and judgments, without each feature (n_features,).
-
-    A similarity is the sum over features of products of `reweighting.factors`, so
-    taking one away changes its moments by that feature's. Lengths stay as they are.
-    """
-    z, n_pairs = reweighting.factors(x, similarity), len(x) * (len(x) - 1) / 2
-    of_s, of_y = (m - np.diag(np.diag(m)) for m in (z @ z.T, human))
-    mean, square = (((p.sum(0) ** 2 - (p**2).sum(0)) / 2 / n_pairs) for p in (z, z**2))
-    with_s, with_y = (((m @ z) * z).sum(0) / 2 / n_pairs for m in (of_s, of_y))
-    s, y = (m[np.triu_indices(len(x), 1)] for m in (of_s, of_y))
-    covariance = np.cov(s, y, bias=True)
-    with_s, with_y = with_s - mean * s.mean(), with_y - mean * y.mean()
-    variance = covariance[0, 0] - 2 * with_s + square - mean**2
-    return (covariance[0, 1] - with_y) / np.sqrt(variance * covariance[1, 1])
-
-
-def prefixes(split: Split, ordered: Ordered, images: np.ndarray) -> np.ndarray:
-    """Similarities of pairs `within` the images by the first features of an order, a
-    row per size; NaN where an image has none."""
-    order, sizes = ordered
-    sizes, rows = np.unique(np.maximum(sizes, 1), return_inverse=True)
-    x = split.judged.embeddings[np.sort(images)]
-    return rsa.partial_similarities(x, order, sizes, split.similarity)[rows]
-
-
-def pruned(split: Split, ordered: Ordered) -> np.ndarray:
-    """Similarities of training pairs and test pairs, a row per size."""
-    parts = [prefixes(split, ordered, images) for images in (split.train, split.test)]
-    return np.concatenate(parts, axis=1)
-
-
-def chosen(
-    split: Split, candidates: Callable[[Split, np.ndarray], Ordered]
-) -> tuple[np.ndarray, float]:
-    """Predictions of pairs by the candidate with the highest mean r in inner folds, the
-    first of equals, and the share of features that it keeps."""
-    scores = []
-    for fit, at in split.inner:
-        rows = prefixes(split, candidates(split, fit), at)
-        y = split.judged.human[tuple(within(at))]
-        scores.append(reweighting.correlations(rows, y))
-    mean = np.mean(scores, axis=0)
-    best = np.where(np.isnan(mean), -np.inf, mean).argmax()
-    order, sizes = candidates(split, split.train)
-    row = pruned(split, (order, sizes[[best]]))[0]
-    return row, sizes[best] / len(order)
-
-
-# ------------------------------------------------------------------------- reweighting
-def ridge(split: Split, kernel: np.ndarray) -> tuple[np.ndarray, float]:
-    """Predictions of pairs by ridge, and its penalty."""
-    inner = [tuple(map(split.positions, fold)) for fold in split.inner]
-    return reweighting.ridge(kernel, split.y, np.arange(split.n_train), inner)
-
-
-def kernel_of(split: Split, features: np.ndarray) -> np.ndarray:
-    """Kernel of the split's pairs, by these features only."""
-    x = split.judged.embeddings[:, features]
-    return reweighting.pair_kernel(
-        reweighting.factors(x, split.similarity), *split.pairs
-    )
-
-
-def from_all(kernel: np.ndarray, split: Split) -> np.ndarray:
-    """Kernel of the split's pairs, out of that of all pairs of all images."""
-    n = len(split.judged.human)
-    i, j = split.pairs
-    position = np.zeros((n, n), int)
-    position[np.triu_indices(n, 1)] = np.arange(n * (n - 1) // 2)
-    return kernel[np.ix_(position[i, j], position[i, j])]
 
 
 # ---------------------------------------------------------------------------- analysis
-def predictions(split: Split, kernel: np.ndarray) -> dict[str, tuple]:
-    """Of each of `METHODS`: predictions of pairs, and what was chosen or NaN."""
-    order, sizes = by_rules(split, split.train)
-    n = len(order)
-    fixed = np.array([n, -(-n // 5), sizes[THRESHOLDS.index(0.9)], sizes[-2]])
-    found = dict(
-        zip(
-            METHODS,
-            ((row, np.nan) for row in pruned(split, (order, fixed))),
-            strict=False,
-        )
-    )
-    found[SIZE], found[RULE] = chosen(split, by_poz), chosen(split, by_rules)
-    found[RANDOM] = chosen(split, by_chance)
-    found[SUPERVISED] = chosen(split, by_judgments)
-    found[RIDGE] = ridge(split, from_all(kernel, split))
-    found[RIDGE_90] = ridge(split, kernel_of(split, order[: fixed[2]]))
-    found[RIDGE_FIFTH] = ridge(split, kernel_of(split, order[: fixed[1]]))
-    return {method: found[method] for method in METHODS}
-
-
 def held_out_r2(split: Split, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """R2 of predictions over test pairs, in the sample and in each resample of images:
     (n_resamples + 1, n_rows)."""
@@ -292,15 +94,16 @@ def analyse(
     """
     rng = np.random.default_rng(SEED)
     counts = inference.bootstrap_counts(len(judged.human), n_resamples, rng)
-    dealt = splits(judged, similarity, rng)
+    dealt = methods.splits(judged, similarity, rng)
     rows, resampled, curves = [], [], []
     for number, split in enumerate(dealt):
-        found = predictions(split, kernel)
+        found = methods.predictions(split, kernel)
         values = np.stack([prediction for prediction, _ in found.values()])
         settings = [setting for _, setting in found.values()]
         resampled.append(held_out_r2(split, values, counts))
         rows.append(scores(split, values, resampled[-1][0], settings, number))
-        curves.append(both_r2(split, pruned(split, by_poz(split, split.train))))
+        by_size = methods.pruned(split, methods.by_poz(split, split.train))
+        curves.append(both_r2(split, by_size))
     frame = pd.concat(rows, ignore_index=True)
     sizes = size_curves(dealt[0], np.mean(curves, axis=0))
     frames = {"splits": frame, "contrasts": contrasts(np.stack(resampled))}
@@ -310,11 +113,11 @@ def analyse(
 def size_curves(split: Split, means: np.ndarray) -> pd.DataFrame:
     """The frame ``sizes``, with means over splits of `both_r2` by each share."""
     images = np.arange(len(split.judged.human))
-    rows = prefixes(split, by_poz(split, images), images)
-    human = split.judged.human[tuple(within(images))]
+    rows = methods.prefixes(split, methods.by_poz(split, images), images)
+    human = split.judged.human[tuple(methods.within(images))]
     columns = {"all_images": reweighting.correlations(rows, human) ** 2}
     columns |= dict(zip(("train", "held_out"), means, strict=True))
-    return pd.DataFrame({"share": SHARES} | columns)
+    return pd.DataFrame({"share": methods.SHARES} | columns)
 
 
 def both_r2(split: Split, rows: np.ndarray) -> np.ndarray:
@@ -344,7 +147,7 @@ def contrasts(resampled: np.ndarray) -> pd.DataFrame:
         change = resampled[..., columns[0]] - resampled[..., columns[1]]
         change = change[np.isfinite(change[:, 0])]
         boot = np.nanquantile(np.nanmean(change[:, 1:], axis=0), [0.025, 0.975])
-        mean, *t = inference.corrected_t(change[:, 0], 1 / (N_FOLDS - 1))[:3]
+        mean, *t = inference.corrected_t(change[:, 0], 1 / (methods.N_FOLDS - 1))[:3]
         ends = min(boot[0], t[0]), max(boot[1], t[1])
         lost = len(resampled) - len(change)
         rows.append((method, minus, mean, *ends, *boot, *t, lost))
@@ -360,23 +163,22 @@ def leak(judged: specifications.Judged, kernel: np.ndarray) -> pd.DataFrame:
     """
     rng, n = np.random.default_rng(SEED), len(judged.human)
     i, j = judged.pairs
-    s = rsa.similarity_matrix(judged.embeddings)[i, j]
-    rows = []
-    for judgments, order in ("as given", np.arange(n)), ("shuffled images", None):
-        order = rng.permutation(n) if order is None else order
+    s, rows = rsa.similarity_matrix(judged.embeddings)[i, j], []
+    for judgments in ("as given", "shuffled images"):
+        order = np.arange(n) if judgments == "as given" else rng.permutation(n)
         y = judged.human[np.ix_(order, order)][i, j]
-        for over, outer in (
-            ("images", image_folds(n, rng)),
-            ("pairs", pair_folds(y, rng)),
-        ):
-            r2 = []
-            for train, test, inner in outer:
-                predicted, _ = reweighting.ridge(kernel, y, train, inner)
-                both = np.stack([s[test], predicted[test]])
-                r2.append(reweighting.correlations(both, y[test]) ** 2)
-            methods = zip((ALL, RIDGE), np.mean(r2, axis=0), strict=True)
-            rows += [(judgments, over, *one) for one in methods]
+        outer = {"images": image_folds(n, rng), "pairs": pair_folds(len(y), rng)}
+        for over, dealt in outer.items():
+            r2 = np.mean([ridge_beside(s, kernel, y, *fold) for fold in dealt], axis=0)
+            rows += [(judgments, over, ALL, r2[0]), (judgments, over, RIDGE, r2[1])]
     return pd.DataFrame(rows, columns=["judgments", "folds", "method", "r2"])
+
+
+def ridge_beside(s, kernel, y, train, test, inner) -> np.ndarray:
+    """R2 over the test pairs of similarities s and of ridge on training pairs, (2,)."""
+    predicted, _ = reweighting.ridge(kernel, y, train, inner)
+    both = np.stack([s[test], predicted[test]])
+    return reweighting.correlations(both, y[test]) ** 2
 
 
 def image_folds(n_images: int, rng: np.random.Generator) -> list[tuple]:
@@ -386,17 +188,21 @@ def image_folds(n_images: int, rng: np.random.Generator) -> list[tuple]:
     def of(images: np.ndarray) -> np.ndarray:
         return np.flatnonzero(np.isin(pairs, images).all(axis=0))
 
-    dealt = folds(np.arange(n_images), N_FOLDS, rng)
+    dealt = methods.folds(np.arange(n_images), methods.N_FOLDS, rng)
     return [
-        (of(train), of(test), [(of(a), of(b)) for a, b in folds(train, N_INNER, rng)])
+        (
+            of(train),
+            of(test),
+            [(of(a), of(b)) for a, b in methods.folds(train, methods.N_INNER, rng)],
+        )
         for train, test in dealt
     ]
 
 
-def pair_folds(y: np.ndarray, rng: np.random.Generator) -> list[tuple]:
+def pair_folds(n_pairs: int, rng: np.random.Generator) -> list[tuple]:
     """Likewise with folds over pairs: one fold, as it is slow."""
-    train, test = folds(np.arange(len(y)), N_FOLDS, rng)[0]
-    return [(train, test, folds(train, N_INNER, rng))]
+    train, test = methods.folds(np.arange(n_pairs), methods.N_FOLDS, rng)[0]
+    return [(train, test, methods.folds(train, methods.N_INNER, rng))]
 
 
 # ------------------------------------------------------------------------------ record
