@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers import rsa
 from pipeline import held_out, reweighting
 from pipeline import held_out_methods as methods
+from pipeline import specification_tables as tables
 from pipeline.specifications import Judged
 
 
@@ -196,6 +198,27 @@ def test_the_frames_hold_every_method_and_split(judged):
     assert row["change"] == pytest.approx(change, abs=1e-12)
     curve = frames["sizes"].query("similarity == 'pearson'").iloc[-1]
     assert curve["held_out"] == pytest.approx(means["pearson", methods.ALL], abs=1e-12)
+
+
+def test_tables_of_the_page_follow_from_the_frames(judged):
+    frames = {k: v.assign(set="a") for k, v in held_out.of_set(judged).items()}
+    splits = frames["splits"].pivot_table("r2", ["similarity", "split"], "method")
+    gain = (splits[methods.SIZE] - splits[methods.ALL]).groupby("similarity").mean()
+    sizes = tables.chosen_sizes(frames).loc["a"]
+    np.testing.assert_allclose(sizes["held_out"], gain[sizes.index])
+    assert (sizes["largest"] >= 0).all() and (sizes["hindsight"] >= 0).all()
+    assert sizes["median"].between(sizes["low"], sizes["high"]).all()
+    changes = tables.held_out_changes(frames)
+    ridge = changes.query("minus == 'ridge' and similarity == 'cosine'")
+    np.testing.assert_allclose(ridge["all"], splits.loc["cosine", "ridge"].mean())
+
+
+def test_a_conclusion_counts_the_similarity_with_fewer_sets():
+    clear = ["clear improvement"] * 5 + ["neither", "clear loss", "clear loss"]
+    similarities = ["pearson", "cosine"] * 2 + ["pearson"] * 2 + ["cosine"] * 2
+    about = {"method": "x", "minus": "y", "similarity": similarities}
+    found = tables.conclusions(pd.DataFrame(about | {"verdict": clear}))
+    assert found.loc[("x", "y")].tolist() == [2, 0]
 
 
 def test_pairs_that_were_not_judged_are_refused(judged):
