@@ -13,8 +13,8 @@ from pipeline import specification_tables as tables
 from pipeline.specifications import Judged
 
 
-@pytest.fixture
-def judged(rng):
+def simulated(rng):
+    """Judgments of 24 images by unequal weights of 60 features, three of them ghosts."""
     latents = rng.normal(size=(24, 4))
     x = np.maximum(latents @ rng.normal(size=(4, 60)) - rng.uniform(-1, 1.5, 60), 0)
     x[:, [3, 17, 29]] = 0
@@ -22,6 +22,17 @@ def judged(rng):
     human = rsa.similarity_matrix(x * np.sqrt(weights), "cosine")
     noise = 0.05 * rng.normal(size=(24, 24))
     return Judged(x, human + noise + noise.T)
+
+
+@pytest.fixture
+def judged(rng):
+    return simulated(rng)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    found = held_out.of_set(simulated(np.random.default_rng(2023)))
+    return {key: frame.assign(set="a") for key, frame in found.items()}
 
 
 @pytest.fixture(params=held_out.SIMILARITIES)
@@ -187,8 +198,7 @@ def test_intervals_are_the_outer_ends_of_both(rng):
     assert np.isfinite(frame.loc[2, "change"])
 
 
-def test_the_frames_hold_every_method_and_split(judged):
-    frames = held_out.of_set(judged)
+def test_the_frames_hold_every_method_and_split(frames):
     n = len(held_out.SIMILARITIES) * methods.N_FOLDS * methods.N_REPEATS
     assert len(frames["splits"]) == n * len(methods.METHODS)
     assert not frames["splits"][["r2", "r", "train_r2"]].isna().any(axis=None)
@@ -200,8 +210,7 @@ def test_the_frames_hold_every_method_and_split(judged):
     assert curve["held_out"] == pytest.approx(means["pearson", methods.ALL], abs=1e-12)
 
 
-def test_tables_of_the_page_follow_from_the_frames(judged):
-    frames = {k: v.assign(set="a") for k, v in held_out.of_set(judged).items()}
+def test_tables_of_the_page_follow_from_the_frames(frames):
     splits = frames["splits"].pivot_table("r2", ["similarity", "split"], "method")
     gain = (splits[methods.SIZE] - splits[methods.ALL]).groupby("similarity").mean()
     sizes = tables.chosen_sizes(frames).loc["a"]
