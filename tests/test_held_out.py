@@ -14,7 +14,7 @@ from pipeline.specifications import Judged
 
 
 def simulated(rng):
-    """Judgments of 24 images by unequal weights of 60 features, three of them ghosts."""
+    """Judgments of 24 images by unequal weights of 60 features, three ghosts."""
     latents = rng.normal(size=(24, 4))
     x = np.maximum(latents @ rng.normal(size=(4, 60)) - rng.uniform(-1, 1.5, 60), 0)
     x[:, [3, 17, 29]] = 0
