@@ -20,6 +20,7 @@ COMMANDS = {
     "objects92": "objects92.record",
     "human": "human.record_sets",
     "specifications": "specifications.record",
+    "held-out": "held_out.record",
     "simulation": "simulation.record",
     "cifar10h": "cifar10h.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
@@ -61,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
 
     every = commands.add_parser("specifications", help="page 07's Peterson sets")
     paths(every, "PETERSON IMAGES", "see pipeline.specifications")
+
+    held_out = commands.add_parser("held-out", help="page 07's held-out images")
+    paths(held_out, "PETERSON", "see pipeline.judgments")
 
     simulation = commands.add_parser(
         "simulation", help="coverage of page 03's intervals, false alarms, power"

@@ -1,4 +1,5 @@
-"""Tables and a figure of page 07, from the frames of `pipeline.specifications`."""
+"""Tables and a figure of page 07, from the frames of `pipeline.specifications` and
+`pipeline.held_out`."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from helpers import figures
-from pipeline import specifications
+from pipeline import held_out_methods, specifications
 
 
 def with_verdicts(changes: pd.DataFrame) -> pd.DataFrame:
@@ -99,3 +100,44 @@ def specification_curve(
     grid.set(yticks=places, yticklabels=labels, xticks=[])
     grid.set_ylim(places.max() + 0.5, -0.5)
     grid.tick_params(labelsize="xx-small", length=0)
+
+
+# --------------------------------------------------------------------- held-out images
+def held_out_changes(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Contrasts of `pipeline.held_out`, `with_verdicts`; ``all`` is the mean held-out
+    R2 of what is subtracted."""
+    keys = ["set", "similarity", "minus"]
+    means = frames["splits"].groupby(["set", "similarity", "method"])["r2"].mean()
+    levels = means.rename("all").rename_axis(keys)
+    return with_verdicts(frames["contrasts"].join(levels, on=keys))
+
+
+def conclusions(changes: pd.DataFrame) -> pd.DataFrame:
+    """In how many sets each contrast of `held_out_changes` is a clear improvement or
+    loss, the smaller number of the similarities. A conclusion needs three."""
+    table = counts(changes, "method", "minus", "similarity")[["improvements", "losses"]]
+    return table.groupby(level=["method", "minus"], sort=False).min()
+
+
+def chosen_sizes(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Gains in R2 over all nodes by the size chosen in PoZ order: a row per set and
+    similarity.
+
+    Columns: the ``largest`` gain of any size on all images; of the chosen size, on the
+    images where it was ``chosen`` and on those ``held_out``; ``hindsight``, the largest
+    held-out mean of any one size; and the smallest, median and largest share chosen.
+    """
+    keys = ["set", "similarity"]
+    curves = frames["sizes"].set_index([*keys, "share"])
+    curves = curves[["all_images", "held_out"]]
+    best = (curves - curves.xs(1, level="share")).groupby(keys, sort=False).max()
+    splits = frames["splits"].set_index([*keys, "split", "method"])
+    by_method = splits[["train_r2", "r2"]].unstack("method")
+    gain = by_method.xs(held_out_methods.SIZE, axis=1, level="method")
+    gain = gain - by_method.xs(held_out_methods.ALL, axis=1, level="method")
+    gain = gain.groupby(keys).mean()
+    share = splits.xs(held_out_methods.SIZE, level="method")["chosen"].groupby(keys)
+    columns = {"largest": best["all_images"], "chosen": gain["train_r2"]}
+    columns |= {"held_out": gain["r2"], "hindsight": best["held_out"]}
+    columns |= {"low": share.min(), "median": share.median(), "high": share.max()}
+    return pd.DataFrame(columns).reindex(best.index)
