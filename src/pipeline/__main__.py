@@ -22,6 +22,8 @@ COMMANDS = {
     "simulation": "simulation.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
     "ghosts-imagenet": "ghosts.record_imagenet",
+    "layers": "layer_records.record",
+    "squeezenet": "layer_records.record_squeezenet",
 }
 """Functions of the arguments of each command and of ``command``, its text."""
 
@@ -68,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
 
     imagenet = commands.add_parser("ghosts-imagenet", help="page 04's Peterson sets")
     paths(imagenet, "PETERSON IMAGES WORDNET", "see pipeline.ghosts")
+
+    silent = commands.add_parser("layers", help="page 08's networks and layers")
+    paths(silent, "PETERSON FETCHED", "see pipeline.layer_records")
+
+    weights = commands.add_parser("squeezenet", help="its weights, in half precision")
+    paths(weights, "WEIGHTS", "see pipeline.layer_records")
     return main
 
 
