@@ -23,6 +23,7 @@ COMMANDS = {
     "ghosts-cifar10": "ghosts.record_cifar10",
     "ghosts-imagenet": "ghosts.record_imagenet",
     "layers": "layer_records.record",
+    "resnets": "layer_records.record_resnets",
     "squeezenet": "layer_records.record_squeezenet",
 }
 """Functions of the arguments of each command and of ``command``, its text."""
@@ -73,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
 
     silent = commands.add_parser("layers", help="page 08's networks and layers")
     paths(silent, "PETERSON FETCHED", "see pipeline.layer_records")
+
+    resnets = commands.add_parser("resnets", help="page 08's shipped activations")
+    paths(resnets, "FETCHED", "see pipeline.layer_records")
 
     weights = commands.add_parser("squeezenet", help="its weights, in half precision")
     paths(weights, "WEIGHTS", "see pipeline.layer_records")

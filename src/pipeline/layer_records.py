@@ -10,6 +10,8 @@
   (brainscore_vision 2.3.18 and 2.4.2, rajalingham2018 test resources), as ``fc7``,
   ``resnet18`` and ``resnet34``.
 
+``resnets FETCHED``: the shipped part of the latter.
+
 ``squeezenet WEIGHTS``: WEIGHTS is a .safetensors file with SqueezeNet v1.1 under
 torchvision's names, for inputs in BGR.
 """
@@ -30,11 +32,11 @@ POOLS = {f"pool{i}": n for i, n in enumerate((4, 9, 18, 27, 36), 1)}
 """VGG-19's pooling layers and their places in torchvision's ``features``."""
 LENET_LAYERS = {"pool1": 2, "pool2": 5, "fc1": 8, "fc2": 10}
 """Post-ReLU layers of `pipeline.networks.lenet5` and the places of their outputs."""
-N_LENETS, PER_CLASS = 20, 30
+N_LENETS, PER_CLASS = 10, 30
 """Models of each data set, and test images of each class behind their numbers."""
-N_SMOOTH = 5
+N_SMOOTH = 3
 """Networks trained for each smooth activation function."""
-LEVELS = (0, 0.01, 0.03, 0.1, 0.3, 0.5, 1, 2)
+LEVELS = (0, 0.03, 0.1, 0.3, 1, 2)
 ABOUT = {
     "source": "computed here with VGG-19 (VGG team's weights) and SqueezeNet v1.1 from "
     "images and judgments of Peterson, Abbott & Griffiths (2018), not included, and "
@@ -54,6 +56,13 @@ SQUEEZENET = {
     "rounding": "weights to half precision (float16): the rounded network is the "
     "network",
 }
+RESNETS = {
+    "source": "activations after the last pooling of ResNet-18 and -34 for images of "
+    "Rajalingham et al. (2018), from the Python package brainscore_vision 2.4.2, "
+    "rajalingham2018 test resources; every sixth image, those of alexnet_fc7.npz",
+    "licence": "MIT",
+    "rounding": "to half precision (float16); the pattern of zeros is exact",
+}
 Described = tuple[dict[str, str], np.ndarray, np.ndarray | None]
 
 
@@ -66,6 +75,20 @@ def record_squeezenet(weights: Path, command: str) -> None:
     target = data.data_folder() / "squeezenet1_1.npz"
     np.savez_compressed(target, **rounded)
     manifest.register(target, command, **SQUEEZENET)
+
+
+def record_resnets(fetched: Path, command: str) -> None:
+    """Write ``data/resnet_last.npz``: the images of ``alexnet_fc7.npz``."""
+    stored = data.read_arrays(fetched / "resnet_avgpool_objectome2400.npz")
+    index, parts = data.read_shipped("alexnet_fc7.npz")["index"], {}
+    for name in ("resnet18", "resnet34"):
+        exact = stored[name][index]
+        smallest = np.finfo(np.float16).smallest_subnormal
+        raised = np.where(exact > 0, np.maximum(exact, smallest), 0)
+        parts[name] = raised.astype(np.float16)  # none rounds to zero
+    target = data.data_folder() / "resnet_last.npz"
+    np.savez_compressed(target, **parts)
+    manifest.register(target, command, **RESNETS)
 
 
 def vgg19_layers(model, pictures) -> Iterator[dict[str, np.ndarray]]:
@@ -123,17 +146,21 @@ def convolutional(peterson: Path) -> Iterator[Described]:
                 yield {"network": network, "layer": layer, "set": name}, x, human
 
 
-def fetched_layers(fetched: Path) -> Iterator[Described]:
-    """Layers whose activations are in the folder, without judgments."""
-    fc7 = np.load(fetched / "vgg19_king2019_set2_fc7.npy", allow_pickle=False)
-    yield {"network": "VGG-19", "layer": "fc7", "set": "144 natural images"}, fc7, None
+def king_fc7(fetched: Path) -> Iterator[Described]:
+    """VGG-19's fc7, without judgments."""
+    x = np.load(fetched / "vgg19_king2019_set2_fc7.npy", allow_pickle=False)
+    yield {"network": "VGG-19", "layer": "fc7", "set": "144 natural images"}, x, None
+
+
+def all_2400(fetched: Path) -> pd.DataFrame:
+    """`layers.zeros_of` for AlexNet and the ResNets, over all 2,400 images."""
     stored = data.read_arrays(fetched / "alexnet_fc7_objectome2400.npz")
-    about = {"layer": "fc7", "set": "2400 images"}
-    yield {"network": "AlexNet"} | about, stored["fc7"], None
-    stored = data.read_arrays(fetched / "resnet_avgpool_objectome2400.npz")
-    about["layer"] = "last, averaged"
-    for name in ("resnet18", "resnet34"):
-        yield {"network": name.replace("resnet", "ResNet-")} | about, stored[name], None
+    resnets = data.read_arrays(fetched / "resnet_avgpool_objectome2400.npz")
+    names = {"AlexNet": stored["fc7"]}
+    names |= {"ResNet-18": resnets["resnet18"], "ResNet-34": resnets["resnet34"]}
+    return pd.DataFrame(
+        [{"network": name} | layers.zeros_of(x == 0) for name, x in names.items()]
+    )
 
 
 # ----------------------------------------------------------------------------- LeNets
@@ -196,14 +223,16 @@ def smooth_lenets() -> Iterator[tuple[dict[str, str], np.ndarray]]:
 def record(peterson: Path, fetched: Path, command: str) -> None:
     """Write ``data/layers.npz``: the frames ``numbers`` (a row per layer and set),
     ``lenets`` (per layer, set and model), ``curves`` (of the fully connected layers and
-    VGG-19's pool5) and ``smooth`` (per activation function, seed and threshold).
+    VGG-19's pool5), ``smooth`` (per activation function, seed and threshold) and
+    ``all_2400``.
     """
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # as `pipeline.human`
     import torch
 
     torch.set_num_threads(1)
     frames = {"numbers": [], "curves": [], "lenets": [], "smooth": []}
-    for source in (fetched_layers(fetched), convolutional(peterson)):
+    frames["all_2400"] = [all_2400(fetched)]
+    for source in (king_fc7(fetched), convolutional(peterson)):
         for about, x, human in source:
             numbers, curve = layers.profile(x, human)
             frames["numbers"].append(about | numbers)

@@ -26,7 +26,7 @@ from helpers import data, inference, rsa, sparsity
 SEED = 0
 N_NODES = 25_088
 """Nodes of VGG-19's last pooling layer; of larger layers, as many are drawn."""
-SHARES = np.arange(1, 21) / 20
+SHARES = np.arange(1, 11) / 10
 FIFTH = 0.2
 DROPPED = {"over 80%": 0.8, "over 90%": 0.9}
 """Thresholds of PoZ above which nodes are dropped."""
@@ -71,7 +71,7 @@ EXPECTED = pd.DataFrame(
 def profile(
     x: np.ndarray,
     human: np.ndarray | None = None,
-    n_orders: int = 10,
+    n_orders: int = 5,
     n_resamples: int = 500,
     off: np.ndarray | None = None,
 ) -> tuple[dict[str, float], pd.DataFrame]:
@@ -285,7 +285,7 @@ def collect(images: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]
 
 # -------------------------------------------------------------------------- thresholds
 def thresholds(
-    x: np.ndarray, levels: Iterable[float], n_orders: int = 10, by_node: bool = False
+    x: np.ndarray, levels: Iterable[float], n_orders: int = 5, by_node: bool = False
 ) -> pd.DataFrame:
     """`profile` where a node counts as silent at or below a threshold.
 
