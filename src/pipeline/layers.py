@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
+from scipy.stats import hypergeom, spearmanr
 
 from helpers import data, inference, rsa, sparsity
 
@@ -86,8 +86,9 @@ def profile(
 
     Returns
     -------
-    The numbers: of `zeros_of`, `fifths`, `dropping` and, with judgments, `people`; and
-    the curves of `curves`.
+    The numbers: of `zeros_of`, `fifths`, `dropping` and, with judgments, `people`, and
+    ``poz_sd``, the rank correlation of PoZ and standard deviation over nodes; and the
+    curves of `curves`.
     """
     x = np.asarray(x, np.float64)
     off = x == 0 if off is None else off
@@ -96,9 +97,16 @@ def profile(
     orders = orders_of(x, poz, n_orders, rng)
     curve = curves(x, poz, orders)
     numbers = zeros_of(off) | fifths(curve) | dropping(curve, poz)
+    numbers["poz_sd"] = rank_correlation(poz, x.std(axis=0))
     if human is not None:
         numbers |= people(x, poz, orders, human, n_resamples, rng)
     return numbers, curve
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rho; NaN where a side is constant."""
+    constant = np.ptp(a) == 0 or np.ptp(b) == 0
+    return np.nan if constant else float(spearmanr(a, b).statistic)
 
 
 def zeros_of(off: np.ndarray) -> dict[str, float]:
@@ -250,6 +258,22 @@ def people(
         name = f"people_{one}_minus_{other}"
         numbers |= {name: difference[0], f"{name}_low": low, f"{name}_high": high}
     return numbers
+
+
+def gain(
+    before: np.ndarray, after: np.ndarray, human: np.ndarray, n_resamples: int = 500
+) -> dict[str, float]:
+    """R2 with judged similarities of one embedding minus that of another, of the same
+    images: ``change``, low and high (95 %, paired bootstrap over images)."""
+    i, j = np.triu_indices(len(human), 1)
+    rng = np.random.default_rng(SEED)
+    counts = inference.bootstrap_counts(len(human), n_resamples, rng)
+    counts = np.concatenate([np.ones((1, len(human)), int), counts])
+    pairs = np.stack([similarities(before), similarities(after)])
+    scores = inference.weighted_r2(pairs, human[i, j], counts, i, j)
+    change = scores[:, 1] - scores[:, 0]
+    low, high = inference.interval(change[1:, None])[:, 0]
+    return {"change": change[0], "low": low, "high": high}
 
 
 def similarities(x: np.ndarray) -> np.ndarray:
