@@ -23,6 +23,7 @@ SUMMARY = {
     "poz_sd": "rank correlation of PoZ and SD",
 }
 """Columns of `summary` and their titles."""
+UNITS = {"layer": "the layer", "node": "each node"}
 
 
 def described(numbers: Mapping[tuple[str, str, str], Mapping]) -> pd.DataFrame:
@@ -104,7 +105,6 @@ def fifths_of_people(numbers: pd.DataFrame) -> pd.DataFrame:
     """What the lowest-PoZ fifth changes in the prediction of people.
 
     A row per ``name``, set and comparison: "minus a random fifth", "minus all nodes".
-
     ``clearly`` says on which side of zero the interval lies.
     """
     titles = {"random": "minus a random fifth", "all": "minus all nodes"}
@@ -131,10 +131,26 @@ def averaging(numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_activation(smooth: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds, with their range as low and high, of the lowest fifth's R2."""
+    """R2 of the fifth that is silent least, by threshold: means over seeds.
+
+    ``low`` and ``high`` are the range over seeds. A ``panel`` per unit, a ``line`` per
+    activation function.
+    """
     groups = smooth.groupby(["activation", "unit", "threshold"], sort=False)
     fifth = groups["r2_low_20"].agg(["mean", "min", "max"])
     fifth.columns = ["value", "low", "high"]
-    others = groups[["r2_random_20", "r2_sd_20", "zeros", "high", "accuracy"]].mean()
-    renamed = others.rename(columns={"high": "above 80 %"})
-    return fifth.join(renamed).reset_index()
+    columns = ["r2_random_20", "r2_sd_20", "zeros", "poz_sd", "accuracy"]
+    frame = fifth.join(groups[columns].mean()).reset_index()
+    panel = "LeNet-5, units of " + frame.pop("unit").map(UNITS)
+    return frame.rename(columns={"activation": "line"}).assign(panel=panel)
+
+
+def of_thresholds(table: pd.DataFrame) -> pd.DataFrame:
+    """The same for one network of each name: a ``line`` per unit."""
+    names = {"r2_low_20": "value", "unit": "line", "network": "panel"}
+    value = table["r2_low_20"]
+    return (
+        table.drop(columns=["low", "high"], errors="ignore")
+        .assign(low=value, high=value)
+        .rename(columns=names)
+    )
