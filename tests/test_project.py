@@ -44,7 +44,7 @@ def code_cells(text):
 # ------------------------------------------------------------------------- a thin house
 def test_helpers_stay_thin():
     lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in HELPERS}
-    assert len(HELPERS) <= 14
+    assert len(set(lengths) - {"__init__.py"}) <= 14
     assert max(lengths.values()) <= 350, lengths
     assert sum(lengths.values()) <= 3450, lengths
 

@@ -10,7 +10,8 @@ PAGES = sorted([*(ROOT / "notebooks").glob("*.md"), *(ROOT / "book").glob("*.md"
 
 NAMES = re.compile(
     # data, networks, the level of every interval
-    r"CIFAR-10|92 objects|LeNet-?5|VGG-?1[69]|float(?:16|32|64)|sha256|fc[67]|C[1-9]|R2"
+    r"CIFAR-10|92 objects|LeNet-?5|VGG-?1[69]|ResNet-(?:18|34)"
+    r"|float(?:16|32|64)|sha256|fc[67]|C[1-9]|R2"
     r"|95 % (?:interval|band)"
     # settings: which nodes are kept or dropped, never how many turned out to be so
     r"|(?:[Tt]he|lowest|highest|rarest) (?:5|10|20|30|80) % of (?:the|its) "

@@ -25,6 +25,9 @@ COMMANDS = {
     "cifar10h": "cifar10h.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
     "ghosts-imagenet": "ghosts.record_imagenet",
+    "layers": "layer_records.record",
+    "resnets": "layer_records.record_resnets",
+    "squeezenet": "layer_records.record_squeezenet",
     "embed": "embed.record",
     "report": "report_html.main",
 }
@@ -80,6 +83,15 @@ def parser() -> argparse.ArgumentParser:
 
     imagenet = commands.add_parser("ghosts-imagenet", help="page 04's Peterson sets")
     paths(imagenet, "PETERSON IMAGES WORDNET", "see pipeline.ghosts")
+
+    silent = commands.add_parser("layers", help="page 08's networks and layers")
+    paths(silent, "PETERSON FETCHED", "see pipeline.layer_records")
+
+    resnets = commands.add_parser("resnets", help="page 08's shipped activations")
+    paths(resnets, "FETCHED", "see pipeline.layer_records")
+
+    weights = commands.add_parser("squeezenet", help="its weights, in half precision")
+    paths(weights, "WEIGHTS", "see pipeline.layer_records")
 
     embed = commands.add_parser("embed", help="every layer of a network, your images")
     embed.add_argument("--model", required=True, help="of torchvision, as resnet18")

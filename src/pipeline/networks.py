@@ -19,14 +19,18 @@ NORMALISATION = {"mnist": (0.1307, 0.3081), "cifar10": (0.5, 0.5)}
 """Mean and SD (of pixel values in 0..1) by which inputs are normalised."""
 
 
-def lenet5(dataset: str, seed: int = 0) -> nn.Sequential:
-    """An untrained LeNet-5 for 32 x 32 images, initialised from ``seed`` alone."""
+def lenet5(dataset: str, seed: int = 0, activation: str = "ReLU") -> nn.Sequential:
+    """An untrained LeNet-5 for 32 x 32 images, initialised from ``seed`` alone.
+
+    ``activation`` names a module of ``torch.nn``, such as "GELU".
+    """
+    rectify = getattr(nn, activation)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        convolution1 = [nn.Conv2d(CHANNELS[dataset], 6, 5), nn.ReLU(), nn.MaxPool2d(2)]
-        convolution2 = [nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
-        connected1 = [nn.Linear(400, 120), nn.ReLU()]
-        connected2 = [nn.Linear(120, N_FEATURES), nn.ReLU()]
+        convolution1 = [nn.Conv2d(CHANNELS[dataset], 6, 5), rectify(), nn.MaxPool2d(2)]
+        convolution2 = [nn.Conv2d(6, 16, 5), rectify(), nn.MaxPool2d(2), nn.Flatten()]
+        connected1 = [nn.Linear(400, 120), rectify()]
+        connected2 = [nn.Linear(120, N_FEATURES), rectify()]
         output = nn.Linear(N_FEATURES, 10)
         return nn.Sequential(
             *convolution1, *convolution2, *connected1, *connected2, output

@@ -75,13 +75,19 @@ def _batches(
 
 
 def train_model(
-    dataset: str, images: np.ndarray, labels: np.ndarray, seed: int, recipe: Recipe
+    dataset: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    recipe: Recipe,
+    activation: str = "ReLU",
 ) -> torch.nn.Sequential:
     """One LeNet-5, trained on one CPU thread; reproducible on one type of machine."""
     torch.set_num_threads(1)
     inputs = networks.as_input(images, dataset)
     targets = torch.from_numpy(labels).long()
-    model = networks.lenet5(dataset, seed).to(memory_format=torch.channels_last)
+    model = networks.lenet5(dataset, seed, activation)
+    model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     for batch, rate in _batches(len(inputs), seed, recipe):
         optimizer.param_groups[0]["lr"] = rate
