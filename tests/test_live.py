@@ -20,6 +20,7 @@ from PIL import Image
 
 import browser
 import live
+import live_bytecode
 import live_fetch
 import live_runner
 import notebooks
@@ -208,7 +209,55 @@ def test_pinning_follows_dependencies_and_refuses_a_wheel_unlike_its_lock(
         live_fetch.pin(wrong)
 
 
+# ------------------------------------------------------------------------ compiling
+def test_python_stays_as_it_is_where_it_cannot_be_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_bytecode, "node", lambda: str(tmp_path / "absent"))
+    (source := tmp_path / "live-1").mkdir()
+    assert live_bytecode.compiled(source, tmp_path) == source
+    assert [path.name for path in tmp_path.iterdir()] == ["live-1"]
+
+
+def test_the_lock_gets_the_hashes_of_what_was_compiled(tmp_path):
+    (tmp_path / "a.whl").write_bytes(b"compiled")
+    packages = {n: {"file_name": f"{n}.whl", "sha256": "old"} for n in ("a", "absent")}
+    lock = live_bytecode.with_hashes({"info": 1, "packages": packages}, tmp_path)
+    assert lock["packages"]["a"]["sha256"] == sha256(b"compiled")
+    assert lock["packages"]["absent"]["sha256"] == "old" and lock["info"] == 1
+
+
+@pytest.mark.slow
+def test_modules_in_the_page_are_compiled(tmp_path):
+    try:
+        pins = live_fetch.pinned()
+        folder = live_fetch.fetch(pins, live.datasets.cache_folder())
+        live_bytecode.node()
+    except (ImportError, live_fetch.Unavailable) as error:
+        pytest.skip(str(error))
+    ready = live_bytecode.compiled(folder, tmp_path)
+    assert {path.name for path in ready.iterdir()} == set(pins["files"])
+    for path in [*ready.glob("*.whl"), ready / "python_stdlib.zip"]:
+        names = zipfile.ZipFile(path).namelist()
+        assert not [name for name in names if name.endswith(".py")], path.name
+        assert any(name.endswith(".pyc") for name in names), path.name
+
+
 # ---------------------------------------------------------------------------- pages
+def test_what_cells_import_is_known_before_they_run():
+    sources = [
+        "import numpy as np\nimport torch\nfrom helpers import rsa, claims",
+        "if x:\n    import scipy.stats\nfrom helpers.data import a\nimport numpy",
+    ]
+    assert live.modules([{"source": source} for source in sources]) == [
+        *("numpy", "helpers.rsa", "helpers.claims", "helpers.data", "scipy.stats")
+    ]
+
+
+def test_importing_ahead_keeps_what_goes_wrong_for_the_cell():
+    live_runner.import_ahead("no_such_module")
+    live_runner.import_ahead("colorsys")
+    assert "colorsys" in sys.modules
+
+
 def test_a_page_holds_all_cells_in_order():
     cells = [new_code_cell("n = 1"), new_markdown_cell("text"), new_code_cell("n")]
     cells[2].metadata["tags"] = ["remove-cell"]

@@ -7,6 +7,7 @@ files that helpers read. Where Python cannot be obtained, the pages say so.
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 import nbformat
 from sphinx.util import logging
 
+import live_bytecode
 import live_fetch
 from helpers import data
 from page import ROOT, notebook_of
@@ -28,6 +30,7 @@ HERE = Path(__file__).parent
 QUICK = tomllib.loads((HERE / "live_quick.toml").read_text("utf-8"))
 PACKED = ("jinja2", "markupsafe")
 """Packages for styled tables, taken from this environment without compiled parts."""
+IN_BROWSER = {*live_fetch.WANTED, "helpers"}
 HIDDEN = {"remove-cell", "remove-input", "remove_cell", "remove_input"}
 NOT_OBTAINED = (
     "Cells cannot be run in this copy of the book: Python for the browser could not be "
@@ -62,7 +65,8 @@ def obtain(app, config) -> None:
 
 def runtime() -> Path:
     """The folder with Python for the browser. Raises `live_fetch.Unavailable`."""
-    return live_fetch.fetch(live_fetch.pinned(), datasets.cache_folder())
+    cache = datasets.cache_folder()
+    return live_bytecode.compiled(live_fetch.fetch(live_fetch.pinned(), cache), cache)
 
 
 # ----------------------------------------------------------------------- the pages
@@ -82,6 +86,7 @@ def add_cells(app, pagename, templatename, context, doctree) -> None:
 def page_record(name: str, cells: list[dict]) -> dict:
     """What `live.js` needs to know of a page."""
     about = {"cells": cells, "setup": n_setup(cells), "quick": quick(name, cells)}
+    about["warm"] = modules(cells)
     if needs := QUICK.get(name, {}).get("needs"):
         about["reason"] = NEEDS_MORE.format(needs)
     return about
@@ -95,6 +100,20 @@ def cells_of(notebook: nbformat.NotebookNode) -> list[dict]:
         {"source": cell.source, "shown": not tags}
         for cell, tags in zip(code, hidden, strict=True)
     ]
+
+
+def modules(cells: list[dict]) -> list[str]:
+    """What the cells import, of what a browser has, in order."""
+    found = {}
+    trees = [ast.parse(cell["source"]) for cell in cells]
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Import):
+            found |= dict.fromkeys(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "helpers":
+            found |= dict.fromkeys(f"helpers.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found[node.module] = None
+    return [name for name in found if name.split(".")[0] in IN_BROWSER]
 
 
 def n_setup(cells: list[dict]) -> int:

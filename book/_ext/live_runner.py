@@ -10,12 +10,13 @@ import ast
 import base64
 import builtins
 import functools
+import importlib
 import io
 import linecache
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from types import ModuleType
 from typing import Any
 
@@ -56,6 +57,12 @@ def stand_in_for_ipython(send: Send) -> None:
     sys.modules["IPython.display"] = module = ModuleType("IPython.display")
     module.HTML, module.Markdown = Html, Text
     module.display = functools.partial(display, send)
+
+
+def import_ahead(module: str) -> None:
+    """Import what a cell will need; where that fails, the cell will say so."""
+    with suppress(BaseException):  # an interrupt that is meant for a cell too
+        importlib.import_module(module)
 
 
 def run(source: str, name: str, names: dict[str, Any], send: Send) -> str:

@@ -20,14 +20,17 @@ document.addEventListener("DOMContentLoaded", () => {
   }));
   let worker = null;
   let ready = null; // resolves when the worker has loaded Python
+  let isReady = false;
   let interrupt = null;
   let busy = false;
   let clock = null;
+  let arrived = ""; // how much of Python
   let receive = () => {}; // what to do with a message of the worker while a cell runs
 
   const bar = addBar();
   cells.filter((cell) => cell.shown).forEach((cell, n) => addControls(cell, boxes[n]));
   say(obstacle || "Python is not loaded yet.");
+  loadAhead();
 
   function findObstacle() {
     if (location.protocol === "file:")
@@ -48,7 +51,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (obstacle || busy) return say(obstacle || "A cell is running: stop it first.");
     setBusy(true);
     try {
-      await load();
+      await loaded();
       const waiting = cells.findIndex((cell) => !cell.ran);
       let first = waiting < 0 ? target : Math.min(waiting, target);
       if (first < page.setup) {
@@ -66,6 +69,15 @@ document.addEventListener("DOMContentLoaded", () => {
     } finally {
       setBusy(false);
     }
+  }
+
+  // The same as load(), for a reader who waits.
+  async function loaded() {
+    if (isReady) return;
+    const began = performance.now();
+    tick(() => `Loading Python: ${arrived}${seconds(began)} s`);
+    say("Loading Python, once per page.");
+    await load().finally(() => tick(null));
   }
 
   async function runOne(cell) {
@@ -99,13 +111,36 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
+  // Load Python while the reader reads: once they point at a cell or enter it, or have
+  // scrolled and rest where one is in view. Not where they save data.
+  function loadAhead() {
+    const { saveData, effectiveType = "4g" } = navigator.connection ?? {};
+    const isThrifty = matchMedia("(prefers-reduced-data: reduce)").matches || saveData;
+    if (obstacle || isThrifty || effectiveType !== "4g") return;
+    const boxes = cells.map((cell) => cell.box).filter(Boolean);
+    const begin = () => {
+      signs.abort();
+      near.disconnect();
+      const idle = window.requestIdleCallback ?? setTimeout;
+      idle(() => load().catch(end)); // the next Run tries again, and says what failed
+    };
+    const signs = new AbortController();
+    const { signal } = signs;
+    let resting = 0;
+    const near = new IntersectionObserver((seen) => {
+      clearTimeout(resting);
+      if (seen.some((one) => one.isIntersecting)) resting = setTimeout(begin, 1000);
+    });
+    const watch = () => boxes.forEach((box) => near.observe(box));
+    addEventListener("scroll", watch, { once: true, passive: true, signal });
+    for (const box of boxes)
+      for (const sign of ["pointerenter", "focusin"])
+        box.addEventListener(sign, begin, { once: true, signal });
+  }
+
   // The worker with Python in it; loaded once.
   function load() {
     if (ready) return ready;
-    const began = performance.now();
-    let arrived = "";
-    tick(() => `Loading Python: ${arrived}${seconds(began)} s`);
-    say("Loading Python, once per page.");
     const shared = window.crossOriginIsolated;
     interrupt = shared ? new Uint8Array(new SharedArrayBuffer(1)) : null;
     worker = new Worker(new URL("live_worker.js", assets), { type: "module" });
@@ -119,7 +154,7 @@ document.addEventListener("DOMContentLoaded", () => {
       wait();
       receive = ({ kind, bytes, total, message }) => {
         wait();
-        if (kind === "ready") resolve();
+        if (kind === "ready") resolve((isReady = true));
         else if (kind === "loading")
           arrived = `${megabytes(bytes)} of ${megabytes(total)} MB, `;
         else
@@ -136,11 +171,8 @@ document.addEventListener("DOMContentLoaded", () => {
         const message = event.message || "the worker did not start";
         receive({ kind: "failed", message });
       };
-      worker.postMessage({ kind: "start", live, interrupt });
-    }).finally(() => {
-      clearTimeout(patience);
-      tick(null);
-    });
+      worker.postMessage({ kind: "start", live, interrupt, warm: page.warm });
+    }).finally(() => clearTimeout(patience));
     return ready;
   }
 
@@ -148,7 +180,7 @@ document.addEventListener("DOMContentLoaded", () => {
   // not help, end Python.
   function stop() {
     if (!busy) return;
-    if (!interrupt || bar.root.dataset.state === "loading") return giveUp();
+    if (!interrupt || !isReady) return giveUp();
     interrupt[0] = 2;
     const asked = worker;
     const stuck = () => busy && worker === asked && interrupt[0] !== 0;
@@ -165,6 +197,8 @@ document.addEventListener("DOMContentLoaded", () => {
   function end() {
     worker?.terminate();
     worker = ready = null;
+    isReady = false;
+    arrived = "";
     cells.forEach((cell) => setRan(cell, false));
   }
 

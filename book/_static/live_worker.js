@@ -1,7 +1,8 @@
 // Runs the cells of one page: Python (Pyodide) in a module worker, used by live.js.
 //
-// In:  {kind: "start", live, interrupt}   live: address of the folder live/;
-//                                         interrupt: shared buffer or null
+// In:  {kind: "start", live, interrupt, warm}  live: address of the folder live/;
+//                                         interrupt: shared buffer or null;
+//                                         warm: modules to import while nothing runs
 //      {kind: "run", source, name, fresh} fresh: in an empty namespace
 // Out: {kind: "loading", bytes, total} {kind: "ready"} {kind: "failed", message}
 //      {kind: "output", type, data, width} {kind: "done", error}
@@ -11,7 +12,7 @@ const ROOT = "/book"; // helpers looks for data beside the folder that it lies i
 const ENVIRONMENT = { MPLBACKEND: "Agg", HOME: `${ROOT}/home` };
 let pyodide, runner, names;
 
-async function start({ live, interrupt }) {
+async function start({ live, interrupt, warm = [] }) {
   try {
     const listed = await (await ask(`${live}files.json`, { cache: "no-cache" })).json();
     checkFetched(live, listed);
@@ -19,8 +20,11 @@ async function start({ live, interrupt }) {
     for (const name of ["pyodide.mjs", "pyodide.asm.mjs"])
       await ask(`${live}runtime/${name}`);
     const { loadPyodide } = await import(`${live}runtime/pyodide.mjs`);
-    pyodide = await loadPyodide({ indexURL: `${live}runtime/`, env: ENVIRONMENT });
-    await pyodide.loadPackage(listed.packages, { messageCallback: () => {} });
+    pyodide = await loadPyodide({
+      indexURL: `${live}runtime/`,
+      env: ENVIRONMENT,
+      packages: listed.packages, // fetched while Python starts
+    });
     const helpers = await ask(`${live}helpers.zip?v=${listed.sha256["helpers.zip"]}`);
     const extractDir = `${ROOT}/src`;
     pyodide.unpackArchive(await helpers.arrayBuffer(), "zip", { extractDir });
@@ -32,7 +36,17 @@ async function start({ live, interrupt }) {
     if (interrupt) pyodide.setInterruptBuffer(interrupt);
     self.postMessage({ kind: "ready" });
   } catch (error) {
-    fail(error);
+    return fail(error);
+  }
+  importAhead(warm);
+}
+
+// One module at a time, so that a cell need not wait for all of them.
+async function importAhead(modules) {
+  for (const name of modules) {
+    await new Promise((resolve) => setTimeout(resolve));
+    if (names) return; // a cell has run: cells import what they need
+    runner.import_ahead(name);
   }
 }
 
