@@ -16,7 +16,6 @@ import pandas as pd
 from scipy import linalg, optimize, sparse, stats
 
 from helpers import checks, significance
-from helpers.retrieval import class_ghosts, negative_query  # noqa: F401 - re-exported
 
 CIFAR10_OWN = {
     "animals": ("bird", "cat", "deer", "dog", "frog", "horse"),

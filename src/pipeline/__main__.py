@@ -20,6 +20,7 @@ COMMANDS = {
     "human": "human.record_sets",
     "specifications": "specifications.record",
     "simulation": "simulation.record",
+    "roc-simulation": "roc_simulation.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
     "ghosts-imagenet": "ghosts.record_imagenet",
 }
@@ -62,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
         "simulation", help="false alarms of page 03's tests"
     )
     simulation.add_argument("--simulations", type=int, default=1000)
+
+    roc = commands.add_parser("roc-simulation", help="page 04's ROC intervals")
+    roc.add_argument("--simulations", type=int, default=600)
 
     cifar10 = commands.add_parser("ghosts-cifar10", help="page 04's CIFAR-10 images")
     paths(cifar10, "LPIPS_WEIGHTS", "see pipeline.objects92")
