@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from scipy import linalg, optimize, sparse, stats
 
 from helpers import checks, significance
 
+STEPS = np.array([0, -1, 1])
+"""A value and the ends of its interval, in half widths."""
 CIFAR10_OWN = {
     "animals": ("bird", "cat", "deer", "dog", "frog", "horse"),
     "artificial things": ("airplane", "automobile", "ship", "truck"),
@@ -260,74 +263,65 @@ def n_labelled(enrichment: pd.DataFrame) -> int:
     return int((enrichment["adjusted_p"] < 0.05).groupby("component").any().sum())
 
 
-def relative_share(top: np.ndarray, in_category: np.ndarray) -> tuple[float, ...]:
-    """Share of a category among images over its share of all, and its 95 % interval.
+def relative_share(top: np.ndarray, in_category: np.ndarray) -> float:
+    """Share of a category among images over its share of all; 1 is chance.
 
-    ``top`` holds positions in ``in_category`` (n_images,) bool. The interval
-    (Clopper-Pearson) takes distinct images as independent draws; repeats count once.
-    NaN for a category without images.
+    ``top`` holds positions in ``in_category`` (n_images,) bool. NaN for a category
+    without images.
     """
-    in_category, n = np.asarray(in_category, dtype=bool), len(np.unique(top))
-    share, at_the_top = in_category.mean(), in_category[top].mean()
-    if not share:
+    in_category = np.asarray(in_category, dtype=bool)
+    share = in_category.mean()
+    return float(in_category[top].mean() / share) if share else np.nan
+
+
+def at_the_top(
+    scores: np.ndarray, labels: np.ndarray, in_category: np.ndarray, n_top: int
+) -> dict[str, float]:
+    """What ghosts and other features are compared in: the number of "labelled
+    components", and the "category at the top" (`relative_share`).
+
+    Arguments as of `label_enrichment` and `relative_share`.
+    """
+    return {
+        "labelled components": n_labelled(label_enrichment(scores, labels, n_top)),
+        "category at the top": relative_share(top_images(scores, n_top), in_category),
+    }
+
+
+def relative_response(
+    activations: np.ndarray, in_category: np.ndarray
+) -> tuple[float, float, float]:
+    """Mean activation of features by a category's images over that by all others.
+
+    ``activations`` is (n_images, n_features), ``in_category`` (n_images,) bool. The
+    ratio with its 95 % interval over images: normal on the logarithm by the delta
+    method, with Student's t for the images of the smaller kind. NaN where either mean
+    is 0, interval NaN for one image of a kind.
+    """
+    strength = np.asarray(activations, float).mean(axis=1)
+    parts = strength[in_category], strength[~np.asarray(in_category)]
+    n, mean, variance = np.array([(len(x), x.mean(), x.var(ddof=1)) for x in parts]).T
+    if not mean.all():
         return np.nan, np.nan, np.nan
-    count = at_the_top * n
-    low = stats.beta.ppf(0.025, count, n - count + 1) if count > 0 else 0.0
-    high = stats.beta.isf(0.025, count + 1, n - count) if count < n else 1.0
-    return tuple(float(value / share) for value in (at_the_top, low, high))
-
-
-def controls(
-    scores: np.ndarray,
-    labels: np.ndarray,
-    in_category: np.ndarray,
-    random: Mapping[str, np.ndarray],
-    n_top: int,
-) -> pd.DataFrame:
-    """Top images of components of ghosts, against those of as many random features.
-
-    Arguments as of `label_enrichment` and `relative_share`. ``random`` has, for draws
-    of random features, both measures: the number of "labelled components" and the
-    relative share of the "category at the top", (n_draws,) each. By measure and
-    features ("ghosts", "random"): value, low, high; for draws, mean and where 95 % lie.
-    """
-    top = top_images(scores, n_top)
-    labelled = n_labelled(label_enrichment(scores, labels, n_top))
-    rows = {("labelled components", "ghosts"): (labelled, labelled, labelled)}
-    rows["category at the top", "ghosts"] = relative_share(top, in_category)
-    for measure, draws in random.items():
-        rows[measure, "random"] = (np.mean(draws), *np.quantile(draws, [0.025, 0.975]))
-    table = pd.DataFrame(rows, index=["value", "low", "high"]).T
-    return table.rename_axis(["measure", "features"])
+    error = np.sqrt((variance / (n * mean**2)).sum())
+    half = stats.t.ppf(0.975, n.min() - 1) * error
+    return tuple(float(x) for x in np.exp(np.log(mean[0] / mean[1]) + half * STEPS))
 
 
 # ------------------------------------------------------------------- record and tables
-@dataclass(frozen=True, eq=False)
-class GhostRecord:
-    """Sets of images probed with a corpus that cannot be redistributed, by set."""
+def load(arrays: Mapping[str, np.ndarray]) -> SimpleNamespace:
+    """The frames in a file, as `pipeline.ghosts` wrote them: an attribute each.
 
-    counts: pd.DataFrame  # as `GhostCounts.table`, with dead ghosts and corpus images
-    overlap: pd.DataFrame  # as `GhostCounts.overlap`
-    random: pd.DataFrame  # as `GhostCounts.random`
-    components: pd.DataFrame  # as `component_stability`
-    labels: pd.DataFrame  # as `label_enrichment`
-    top: pd.DataFrame  # by component and rank, the label of each of the top images
-    controls: pd.DataFrame  # as `controls`
-    draws: pd.DataFrame  # of random features, by draw: the measures of `controls`
-    areas: pd.DataFrame  # of random features, by draw: ROC area with low and high
-    measures: pd.DataFrame  # this and curves as `retrieval.NegativeQuery`
-    curves: pd.DataFrame
-
-
-def load(arrays: Mapping[str, np.ndarray]) -> GhostRecord:
-    """The record in the arrays of a file that `pipeline.ghosts.save` wrote."""
+    Arrays that belong to no frame are left out.
+    """
     tables, levels = defaultdict(dict), defaultdict(list)
     for name, values in arrays.items():
-        frame, kind, column = name.split("/")
-        tables[frame][column] = values
-        levels[frame] += [column] if kind == "level" else []
+        if "/" in name:
+            frame, kind, column = name.split("/")
+            tables[frame][column] = values
+            levels[frame] += [column] if kind == "level" else []
     frames = {k: pd.DataFrame(t).set_index(levels[k]) for k, t in tables.items()}
-    return GhostRecord(**frames)
+    return SimpleNamespace(**frames)
 
 
 def overlap_square(overlap: pd.DataFrame) -> pd.DataFrame:
@@ -337,8 +331,12 @@ def overlap_square(overlap: pd.DataFrame) -> pd.DataFrame:
     return sets.where(below, chance.where(above))
 
 
-def label_table(record: GhostRecord, n_components: int = 6) -> pd.DataFrame:
-    """Over-represented labels of components (count, expected); first top images."""
+def label_table(record: SimpleNamespace, n_components: int = 6) -> pd.DataFrame:
+    """Over-represented labels of components (count, expected); first top images.
+
+    ``record`` has the frames "labels" (`label_enrichment`) and "top", a "label" by set,
+    component and rank.
+    """
     over = record.labels[record.labels["adjusted_p"] < 0.05].sort_values("adjusted_p")
     shown = "{0.label} ({0.count:.0f}, {0.expected:.1f})".format
     over["text"] = [shown(row) for row in over.reset_index("label").itertuples()]

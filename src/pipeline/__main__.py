@@ -22,6 +22,7 @@ COMMANDS = {
     "simulation": "simulation.record",
     "roc-simulation": "roc_simulation.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
+    "ghosts-fruits": "ghosts.record_fruits",
     "ghosts-imagenet": "ghosts.record_imagenet",
 }
 """Functions of the arguments of each command and of ``command``, its text."""
@@ -69,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
 
     cifar10 = commands.add_parser("ghosts-cifar10", help="page 04's CIFAR-10 images")
     paths(cifar10, "LPIPS_WEIGHTS", "see pipeline.objects92")
+
+    fruits = commands.add_parser("ghosts-fruits", help="page 04's figure of fruits")
+    paths(fruits, "PETERSON", "see pipeline.judgments")
 
     imagenet = commands.add_parser("ghosts-imagenet", help="page 04's Peterson sets")
     paths(imagenet, "PETERSON IMAGES WORDNET", "see pipeline.ghosts")
