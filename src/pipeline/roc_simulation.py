@@ -8,7 +8,9 @@ them, with replacement, so that the true areas are those of the populations.
 
 Rule for the choice of a method, written before the first run: the one whose lowest
 coverage over all conditions is the highest, where an undefined interval counts as one
-that misses; among those within 0.01 of it, the narrowest on average.
+that misses; among those within 0.01 of it, the narrowest on average. Intervals with Student's t were
+added after the first run, in which none of the difference of two areas came near 95 %
+with six images.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import special, stats
 
 from helpers import data, ghosts, retrieval, significance
 from pipeline import manifest
@@ -128,10 +130,10 @@ def study(own: np.ndarray, others: np.ndarray, n: int, rng) -> list[dict]:
         )
     ]
     gain, contrast = areas[0] - areas[1], np.array([1, -1])
-    error = np.sqrt(contrast @ covariance @ contrast)
-    draws, push = resampled @ contrast, influence @ contrast
-    plain = {"DeLong": (gain - Z * error, gain + Z * error)}
-    return [*parts, plain | bootstraps(gain, draws, push)]
+    error = retrieval.gain_error(covariance)[1]
+    ends = {"DeLong": (gain - Z * error, gain + Z * error)}
+    ends["DeLong, t"] = tuple(retrieval.gain_test(gain, error, n)[:2])
+    return [*parts, ends | bootstraps(gain, resampled @ contrast, influence @ contrast)]
 
 
 def resampled_areas(few: np.ndarray, many: np.ndarray, counts: np.ndarray):
@@ -176,25 +178,15 @@ def bootstraps(value: float, draws: np.ndarray, influence: np.ndarray) -> dict:
 
 
 def of_area(area: float, variance: float, n_few: int, n_many: int) -> dict:
-    """Intervals of an area by DeLong's variance and by Newcombe's score method."""
-    half = Z * np.sqrt(variance)
-    return {
-        "DeLong": (area - half, area + half),
-        "logit DeLong": tuple(retrieval.logit_interval(area, variance)),
-        "Newcombe": newcombe(area, n_few, n_many),
-    }
-
-
-def newcombe(area: float, m: int, n: int) -> tuple[float, float]:
-    """Areas from which ``area`` lies Z standard errors away (Newcombe 2006, Stat. Med.
-    25, 559-573, method 5), for ``m`` and ``n`` images.
+    """Intervals of an area by DeLong's variance, as it is and on the logit, each also
+    with Student's t, and Newcombe's.
     """
-    pairs = (m + n) / 2 - 1
-
-    def squared_error(x: float) -> float:
-        shape = 1 + pairs * (1 - x) / (2 - x) + pairs * x / (1 + x)
-        return Z**2 * x * (1 - x) * shape / (m * n) - (x - area) ** 2
-
-    low = optimize.brentq(squared_error, 0, area) if area > 0 else 0.0
-    high = optimize.brentq(squared_error, area, 1) if area < 1 else 1.0
-    return low, high
+    ends = {"Newcombe": retrieval.area_interval(area, n_few, n_many)}
+    slope, error = area * (1 - area), np.sqrt(variance)
+    for name, z in {"": Z, ", t": stats.t.ppf(0.975, n_few - 1)}.items():
+        half = z * error
+        ends[f"DeLong{name}"] = area - half, area + half
+        with np.errstate(invalid="ignore", divide="ignore"):
+            around = special.logit(area) + np.array([-1, 1]) * half / slope
+        ends[f"logit DeLong{name}"] = tuple(special.expit(around))
+    return ends
