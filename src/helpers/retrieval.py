@@ -106,7 +106,7 @@ def negative_query(
 
 
 def gain_error(covariance: np.ndarray) -> np.ndarray:
-    """Standard errors of the first area minus each, from their covariance (`delong`)."""
+    """Standard errors of the first area minus each, from the covariance of areas."""
     variance = covariance[0, 0] + np.diag(covariance) - 2 * covariance[0]
     return np.sqrt(np.maximum(variance, 0))
 

@@ -8,9 +8,9 @@ them, with replacement, so that the true areas are those of the populations.
 
 Rule for the choice of a method, written before the first run: the one whose lowest
 coverage over all conditions is the highest, where an undefined interval counts as one
-that misses; among those within 0.01 of it, the narrowest on average. Intervals with Student's t were
-added after the first run, in which none of the difference of two areas came near 95 %
-with six images.
+that misses; among those within 0.01 of it, the narrowest on average. Intervals with
+Student's t were added after the first run, in which no interval of a difference came
+near 95 % with six images.
 """
 
 from __future__ import annotations
