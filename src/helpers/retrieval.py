@@ -182,8 +182,9 @@ def area_interval(area: float, m: int, n: int) -> tuple[float, float]:
 
     if np.isnan(area):
         return np.nan, np.nan
-    low = optimize.brentq(beyond, 0, area) if area > 0 else 0.0
-    return low, optimize.brentq(beyond, area, 1) if area < 1 else 1.0
+    below, above = area * (1 - 1e-9), area + 1e-9 * (1 - area)  # 0 and 1 are roots
+    low = optimize.brentq(beyond, 0, below) if area > 0 else 0.0
+    return low, optimize.brentq(beyond, above, 1) if area < 1 else 1.0
 
 
 def roc_curve(scores: np.ndarray, wanted: np.ndarray) -> np.ndarray:
