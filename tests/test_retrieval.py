@@ -27,7 +27,9 @@ def slow_delong(scores, wanted):
     ]
     kernel = np.array(kernel)
     parts = np.cov(kernel.mean(axis=2)), np.cov(kernel.mean(axis=1))
-    return sum(np.atleast_2d(p) / n for p, n in zip(parts, kernel.shape[1:]))
+    return sum(
+        np.atleast_2d(p) / n for p, n in zip(parts, kernel.shape[1:], strict=True)
+    )
 
 
 @settings(max_examples=60, deadline=None)

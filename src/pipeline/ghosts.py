@@ -6,17 +6,17 @@ redistributed. Each command writes one file; its frames are read by
 their activations on the ghosts of four kinds of the 92 objects.
 
 ``ghosts-fruits PETERSON``: the same images in VGG-19 (pool5), their activations on the
-ghosts of the sets of Peterson, Abbott & Griffiths (2018).
+ghosts of fruits and vegetables, sets of Peterson, Abbott & Griffiths (2018).
 
-``ghosts-imagenet PETERSON IMAGES WORDNET``: the ghosts of the same sets, probed with
-labelled ImageNet images; numbers and names of labels only.
+``ghosts-imagenet PETERSON IMAGES WORDNET``: the ghosts of all of these sets, probed
+with labelled ImageNet images; numbers and names of labels only.
 
 PETERSON is laid out as `pipeline.judgments` says. IMAGES holds ``dataset.txt``, a line
 "name, label" (0..999) per image; the images, in ``images/``; and ``synset_words.txt``,
 a line "n01440764 tench, Tinca tinca" per label. WORDNET is ``data.noun``, see
 `pipeline.wordnet`. The paper's layer is another model and node: "vgg19",
-"classifier.4". Convolutions are computed as on a processor without AVX-512, so that
-they round in the same way on most machines.
+"classifier.4". VGG-19's convolutions are computed as on a processor without AVX-512,
+so that they round in the same way on most machines.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def pin() -> None:
 # --------------------------------------------------------------------------- CIFAR-10
 def record_cifar10(lpips_weights: Path, command: str) -> None:
     """Write ``data/ghosts_cifar10.npz``."""
-    pin()
+    torch.set_num_threads(1)  # the same bits every time
     model, sample = objects92.read_vgg16(lpips_weights), data.load_sample("cifar10")
     node, preprocessing = extraction.POOL5["vgg16"], objects92.PREPROCESSING
     corpus = extraction.embed(model, node, sample.x_test, preprocessing=preprocessing)
@@ -113,8 +113,8 @@ def record_fruits(peterson: Path, command: str) -> None:
     sample, shown = data.load_sample("cifar10"), np.arange(2000)
     corpus = extraction.embed(model, VGG19, sample.x_test, preprocessing=ENLARGED)
     sets = embed_sets(model, peterson)
-    classes = np.array(sample.classes)[sample.y_test]
-    own = {name: np.isin(classes, ghosts.CIFAR10_OWN.get(name, ())) for name in sets}
+    sets = {name: sets[name] for name in ("fruits", "vegetables")}
+    own = dict.fromkeys(sets, np.zeros(len(shown), bool))  # none of them in CIFAR-10
     ship("ghosts_fruits_cifar10.npz", command, sets, corpus, shown, own, {}, "")
 
 

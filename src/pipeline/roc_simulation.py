@@ -26,7 +26,7 @@ from pipeline import manifest
 
 SEED = 0
 N_CATEGORY = (6, 12, 24, 100)
-"""Images of the category in a study: fruits have 12 of ImageNet's here."""
+"""Images of the category in a study; of the ImageNet images, 14 show fruits."""
 N_OTHERS = 500
 RANKINGS = ("ghosts", "distance from the mean")
 N_RESAMPLES = 500
@@ -59,7 +59,7 @@ def populations() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     )
     classes = np.array(sample.classes)[sample.y_test]
     columns = [stored["rankings"].tolist().index(name) for name in RANKINGS]
-    kinds, result = stored["kinds"].tolist(), {}
+    kinds, result = stored["sets"].tolist(), {}
     for kind, names in ghosts.CIFAR10_OWN.items():
         scores = stored["scores"][kinds.index(kind)][columns].astype(float)
         own = np.isin(classes, names)
