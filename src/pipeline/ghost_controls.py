@@ -87,12 +87,16 @@ def compare(
     n_draws: int,
     looks: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """`measures` of ghosts and of draws of each of `CONTROLS`, by features and draw."""
+    """`measures` of ghosts and of draws of each of `CONTROLS`, by features and draw.
+
+    A control without any feature has no rows.
+    """
     about = labels, in_category, looks
     rows = {("ghosts", 0): measures(corpus[:, poz == 1], *about)}
     for control in CONTROLS:
         sources = pools(control, poz, corpus)
-        for k in range(n_draws):
+        there_are_some = any(len(positions) for positions, _ in sources)
+        for k in range(n_draws if there_are_some else 0):
             rows[control, k] = measures(corpus[:, draw(sources, rng)], *about)
     return pd.DataFrame(rows).T.rename_axis(["features", "draw"])
 
