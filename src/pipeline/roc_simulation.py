@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from helpers import data, ghosts, retrieval, significance
+from helpers import data, ghosts, retrieval
 from pipeline import manifest
 
 SEED = 0
@@ -59,7 +59,7 @@ def populations() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     )
     classes = np.array(sample.classes)[sample.y_test]
     columns = [stored["rankings"].tolist().index(name) for name in RANKINGS]
-    kinds, result = stored["sets"].tolist(), {}
+    kinds, result = stored[("kinds" if "kinds" in stored else "sets")].tolist(), {}
     for kind, names in ghosts.CIFAR10_OWN.items():
         scores = stored["scores"][kinds.index(kind)][columns].astype(float)
         own = np.isin(classes, names)
@@ -120,8 +120,7 @@ def study(own: np.ndarray, others: np.ndarray, n: int, rng) -> list[dict]:
     many = others[:, rng.integers(0, others.shape[1], N_OTHERS)]
     scores, wanted = np.hstack([few, many]), np.arange(n + N_OTHERS) >= n
     areas, covariance = retrieval.delong(scores, wanted)
-    counts = significance.bootstrap_counts(len(wanted), N_RESAMPLES, rng)
-    resampled = resampled_areas(few, many, counts.astype(float))
+    resampled = resampled_areas(few, many, bootstrap_counts(len(wanted), rng))
     influence = np.hstack([_influence(s, wanted)[:, None] for s in scores])
     parts = [
         of_area(area, variance, n, N_OTHERS) | bootstraps(area, draws, push)
@@ -134,6 +133,13 @@ def study(own: np.ndarray, others: np.ndarray, n: int, rng) -> list[dict]:
     ends = {"DeLong": (gain - Z * error, gain + Z * error)}
     ends["DeLong, t"] = tuple(retrieval.gain_test(gain, error, n)[:2])
     return [*parts, ends | bootstraps(gain, resampled @ contrast, influence @ contrast)]
+
+
+def bootstrap_counts(n: int, rng: np.random.Generator) -> np.ndarray:
+    """As `significance.bootstrap_counts`, ten times as fast for these sizes."""
+    drawn = rng.integers(0, n, (N_RESAMPLES, n)) + n * np.arange(N_RESAMPLES)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=N_RESAMPLES * n)
+    return counts.reshape(N_RESAMPLES, n).astype(float)
 
 
 def resampled_areas(few: np.ndarray, many: np.ndarray, counts: np.ndarray):
