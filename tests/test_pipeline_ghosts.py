@@ -107,6 +107,41 @@ def test_response_falls_with_poz_where_the_set_and_the_corpus_agree(rng):
     assert (table["low"].dropna() <= table["value"].dropna()).all()
 
 
+def test_relative_share_is_one_by_chance_and_undefined_without_a_category():
+    in_category = np.arange(1000) < 200
+    assert ghost_controls.relative_share(np.arange(180, 380), in_category) == 0.5
+    assert ghost_controls.relative_share(np.arange(1000), in_category) == 1
+    assert np.isnan(ghost_controls.relative_share(np.arange(4), np.zeros(4, bool)))
+
+
+def test_labels_that_are_named_and_at_the_top_are_counted(rng):
+    labels = np.arange(90) % 3
+    scores = rng.normal(size=(90, 2)) + np.outer(labels == 1, [9, 0])
+    found = ghost_controls.at_the_top(scores, labels, labels == 1, 15)
+    assert found["labelled components"] == 1 and found["category at the top"] > 1.5
+
+
+def test_relative_response_does_not_depend_on_scale_and_inverts(rng):
+    x, member = rng.gamma(2, size=(60, 5)), np.arange(60) < 14
+    x[member] *= 3
+    found = np.array(ghost_controls.relative_response(x, member))
+    assert found[0] == pytest.approx(x[member].mean() / x[~member].mean())
+    assert found[1] < found[0] < found[2]
+    assert ghost_controls.relative_response(9 * x, member) == pytest.approx(found)
+    inverse = np.array(ghost_controls.relative_response(x, ~member))
+    assert 1 / inverse[[0, 2, 1]] == pytest.approx(found)
+    assert np.isnan(ghost_controls.relative_response(x * member[:, None], member)).all()
+
+
+def test_interval_of_the_response_covers_the_true_ratio(rng):
+    member, inside = np.arange(114) < 14, []
+    for _ in range(400):
+        x = rng.gamma(2, size=(114, 1)) * np.where(member, 0.3, 1)[:, None]
+        _, low, high = ghost_controls.relative_response(x, member)
+        inside.append(low <= 0.3 <= high)
+    assert 0.9 < np.mean(inside) < 1
+
+
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_random_features_answer_a_query_only_where_activity_does(shift, rng):
     corpus = np.maximum(rng.normal(size=(200, 60)), 0)

@@ -18,8 +18,6 @@ from scipy import linalg, optimize, sparse, stats
 
 from helpers import checks, significance
 
-STEPS = np.array([0, -1, 1])
-"""A value and the ends of its interval, in half widths."""
 CIFAR10_OWN = {
     "animals": ("bird", "cat", "deer", "dog", "frog", "horse"),
     "artificial things": ("airplane", "automobile", "ship", "truck"),
@@ -256,56 +254,6 @@ def label_enrichment(
     table = pd.DataFrame({"count": count.ravel(), "p": p.ravel()}, rows)
     table.insert(1, "expected", np.tile(n_top * sizes / len(scores), len(count)))
     return table.assign(adjusted_p=significance.holm(p).ravel())
-
-
-def n_labelled(enrichment: pd.DataFrame) -> int:
-    """Components with an over-represented label (Holm, 5 %)."""
-    return int((enrichment["adjusted_p"] < 0.05).groupby("component").any().sum())
-
-
-def relative_share(top: np.ndarray, in_category: np.ndarray) -> float:
-    """Share of a category among images over its share of all; 1 is chance.
-
-    ``top`` holds positions in ``in_category`` (n_images,) bool. NaN for a category
-    without images.
-    """
-    in_category = np.asarray(in_category, dtype=bool)
-    share = in_category.mean()
-    return float(in_category[top].mean() / share) if share else np.nan
-
-
-def at_the_top(
-    scores: np.ndarray, labels: np.ndarray, in_category: np.ndarray, n_top: int
-) -> dict[str, float]:
-    """What ghosts and other features are compared in: the number of "labelled
-    components", and the "category at the top" (`relative_share`).
-
-    Arguments as of `label_enrichment` and `relative_share`.
-    """
-    return {
-        "labelled components": n_labelled(label_enrichment(scores, labels, n_top)),
-        "category at the top": relative_share(top_images(scores, n_top), in_category),
-    }
-
-
-def relative_response(
-    activations: np.ndarray, in_category: np.ndarray
-) -> tuple[float, float, float]:
-    """Mean activation of features by a category's images over that by all others.
-
-    ``activations`` is (n_images, n_features), ``in_category`` (n_images,) bool. The
-    ratio with its 95 % interval over images: normal on the logarithm by the delta
-    method, with Student's t for the images of the smaller kind. NaN where either mean
-    is 0, interval NaN for one image of a kind.
-    """
-    strength = np.asarray(activations, float).mean(axis=1)
-    parts = strength[in_category], strength[~np.asarray(in_category)]
-    n, mean, variance = np.array([(len(x), x.mean(), x.var(ddof=1)) for x in parts]).T
-    if not mean.all():
-        return np.nan, np.nan, np.nan
-    error = np.sqrt((variance / (n * mean**2)).sum())
-    half = stats.t.ppf(0.975, n.min() - 1) * error
-    return tuple(float(x) for x in np.exp(np.log(mean[0] / mean[1]) + half * STEPS))
 
 
 # ------------------------------------------------------------------- record and tables

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from helpers import ghosts, retrieval
 from pipeline import descriptions
@@ -22,6 +23,8 @@ STATISTICS = {
     "varying as much": lambda corpus: corpus.var(axis=0),
 }
 CONTROLS = ("random features", *STATISTICS, "rare but live")
+ENDS = np.array([0, -1, 1])
+"""A value and the ends of its interval, in half widths."""
 EDGES = (0.0, 0.5, 0.8, 0.9, 0.95, 1.0)
 """PoZ at which a grade of features ends and the next begins; from the last but one on
 they are rare."""
@@ -58,21 +61,75 @@ def draw(pools: list[tuple[np.ndarray, int]], rng: np.random.Generator) -> np.nd
     return np.sort(np.concatenate(parts))
 
 
+def n_labelled(enrichment: pd.DataFrame) -> int:
+    """Components with an over-represented label (Holm, 5 %)."""
+    return int((enrichment["adjusted_p"] < 0.05).groupby("component").any().sum())
+
+
+def relative_share(top: np.ndarray, in_category: np.ndarray) -> float:
+    """Share of a category among images over its share of all; 1 is chance.
+
+    ``top`` holds positions in ``in_category`` (n_images,) bool. NaN for a category
+    without images.
+    """
+    in_category = np.asarray(in_category, dtype=bool)
+    share = in_category.mean()
+    return float(in_category[top].mean() / share) if share else np.nan
+
+
+def at_the_top(
+    scores: np.ndarray, labels: np.ndarray, in_category: np.ndarray, n_top: int
+) -> dict[str, float]:
+    """What ghosts and other features are compared in: the number of "labelled
+    components", and the "category at the top" (`relative_share`).
+
+    Arguments as of `ghosts.label_enrichment` and `relative_share`.
+    """
+    return {
+        "labelled components": n_labelled(
+            ghosts.label_enrichment(scores, labels, n_top)
+        ),
+        "category at the top": relative_share(
+            ghosts.top_images(scores, n_top), in_category
+        ),
+    }
+
+
+def relative_response(
+    activations: np.ndarray, in_category: np.ndarray
+) -> tuple[float, float, float]:
+    """Mean activation of features by a category's images over that by all others.
+
+    ``activations`` is (n_images, n_features), ``in_category`` (n_images,) bool. The
+    ratio with its 95 % interval over images: normal on the logarithm by the delta
+    method, with Student's t for the images of the smaller kind. NaN where either mean
+    is 0, interval NaN for one image of a kind.
+    """
+    strength = np.asarray(activations, float).mean(axis=1)
+    parts = strength[in_category], strength[~np.asarray(in_category)]
+    n, mean, variance = np.array([(len(x), x.mean(), x.var(ddof=1)) for x in parts]).T
+    if not mean.all():
+        return np.nan, np.nan, np.nan
+    error = np.sqrt((variance / (n * mean**2)).sum())
+    half = stats.t.ppf(0.975, n.min() - 1) * error
+    return tuple(float(x) for x in np.exp(np.log(mean[0] / mean[1]) + half * ENDS))
+
+
 def measures(
     activations: np.ndarray,
     labels: np.ndarray,
     in_category: np.ndarray,
     looks: pd.DataFrame | None = None,
 ) -> dict[str, float]:
-    """What ghosts and controls are compared in: `ghosts.at_the_top`, "response"
-    (`ghosts.relative_response`) and, of described images, `descriptions.summary`.
+    """What ghosts and controls are compared in: `at_the_top`, "response"
+    (`relative_response`) and, of described images, `descriptions.summary`.
 
     ``activations`` is (n_images, n_features) on the features to be measured.
     """
     scores = ghosts.ghost_scores(activations, N_COMPONENTS).scores
-    found = ghosts.at_the_top(scores, labels, in_category, N_TOP)
+    found = at_the_top(scores, labels, in_category, N_TOP)
     if in_category.any():
-        found["response"] = ghosts.relative_response(activations, in_category)[0]
+        found["response"] = relative_response(activations, in_category)[0]
     if looks is not None:
         found |= descriptions.summary(descriptions.compare(scores, looks, N_TOP))
     return found
@@ -105,7 +162,7 @@ def graded(
     poz: np.ndarray, corpus: np.ndarray, in_category: np.ndarray
 ) -> pd.DataFrame:
     """The category's response by PoZ in the set: n_features, value, low and high
-    (`ghosts.relative_response`), a row per grade from `EDGES`, the last for ghosts.
+    (`relative_response`), a row per grade from `EDGES`, the last for ghosts.
     """
     rows = {}
     for low, high in [*pairwise(EDGES), (1.0, 1.0)]:
@@ -113,7 +170,7 @@ def graded(
         name = "1" if low == 1 else f"{low:g} to {high:g}"
         values = np.full(3, np.nan)
         if chosen.any() and in_category.any():
-            values = ghosts.relative_response(corpus[:, chosen], in_category)
+            values = relative_response(corpus[:, chosen], in_category)
         rows[name] = [np.count_nonzero(chosen), *values]
     columns = ["n_features", "value", "low", "high"]
     return pd.DataFrame(rows, columns).T.rename_axis("poz")
