@@ -59,7 +59,7 @@ def populations() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     )
     classes = np.array(sample.classes)[sample.y_test]
     columns = [stored["rankings"].tolist().index(name) for name in RANKINGS]
-    kinds, result = stored[("kinds" if "kinds" in stored else "sets")].tolist(), {}
+    kinds, result = stored["sets"].tolist(), {}
     for kind, names in ghosts.CIFAR10_OWN.items():
         scores = stored["scores"][kinds.index(kind)][columns].astype(float)
         own = np.isin(classes, names)
