@@ -103,7 +103,8 @@ def record_cifar10(lpips_weights: Path, command: str) -> None:
         "of all features fire for any of the 2000 images; scores (sets, rankings, "
         "2000) of helpers.retrieval.query_scores"
     )
-    ship("ghosts_cifar10.npz", command, sets, corpus, shown, own, arrays, more)
+    about = {"layout": LAYOUT + more}
+    ship("ghosts_cifar10.npz", command, sets, corpus, shown, own, arrays, about)
 
 
 def record_fruits(peterson: Path, command: str) -> None:
@@ -115,7 +116,15 @@ def record_fruits(peterson: Path, command: str) -> None:
     sets = embed_sets(model, peterson)
     sets = {name: sets[name] for name in ("fruits", "vegetables")}
     own = dict.fromkeys(sets, np.zeros(len(shown), bool))  # none of them in CIFAR-10
-    ship("ghosts_fruits_cifar10.npz", command, sets, corpus, shown, own, {}, "")
+    about = {
+        "layout": LAYOUT,
+        "preprocessing": "torchvision Resize(224), bilinear with antialiasing, no crop",
+        "source": "computed here from cifar10_sample_test.webp (Krizhevsky 2009) and "
+        "images of Peterson, Abbott & Griffiths (2018), not included, with VGG-19 (VGG "
+        "team's weights), node features.36 (pool5)",
+        "licence": "CC BY 4.0; CIFAR-10 with attribution",
+    }
+    ship("ghosts_fruits_cifar10.npz", command, sets, corpus, shown, own, {}, about)
 
 
 def ship(
@@ -126,10 +135,11 @@ def ship(
     shown: np.ndarray,
     own: Mapping[str, np.ndarray],
     more: Mapping[str, np.ndarray],
-    more_layout: str,
+    about: Mapping[str, str],
 ) -> None:
     """Write activations of ``corpus``, of the ``shown`` images, on ghosts of ``sets``,
-    and draws of other features; ``own`` (n_shown,) are the images of each category.
+    and draws of other features; ``own`` (n_shown,) are the images of each category, and
+    ``about`` are texts for the manifest.
     """
     sample, rng = data.load_sample("cifar10"), np.random.default_rng(SEED)
     classes = np.array(sample.classes)[sample.y_test[shown]]
@@ -159,18 +169,14 @@ def ship(
     )
     hashes = {"corpus": corpus} | dict(sets)
     hashes = "; ".join(f"{k} {data.sha256(x)[:12]}" for k, x in hashes.items())
-    entry = next(e for e in data.manifest() if e["file"] == "ghosts_cifar10.npz")
-    about = {
-        "source": entry["source"],
-        "licence": entry["licence"],
-        "layout": LAYOUT + more_layout,
+    texts = {
         "selection": f"ghosts of at least one set, {len(features)} features, for "
         f"{len(shown)} of the shipped images",
         "rounding": "non-zero values to 5 significant bits, relative change at most "
         f"{change:.1e} above 1e-3; the pattern of zeros is exact",
     }
     inputs = f"sha256 of activations: {hashes}"
-    manifest.register(target, command, seed=str(SEED), inputs=inputs, **about)
+    manifest.register(target, command, seed=str(SEED), inputs=inputs, **texts, **about)
 
 
 def rounded(x: np.ndarray) -> np.ndarray:

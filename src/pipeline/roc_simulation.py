@@ -46,7 +46,7 @@ def record(simulations: int, command: str) -> None:
         seed=str(SEED),
         inputs="scores in ghosts_cifar10.npz",
         source="simulated studies that draw from recorded scores of CIFAR-10 images",
-        licence="as this project",
+        licence="CC BY 4.0",
         layout="a column of pipeline.roc_simulation.coverage per array",
     )
 
