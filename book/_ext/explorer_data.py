@@ -75,7 +75,7 @@ def write_once(folder: Path) -> None:
 def is_whole(folder: Path) -> bool:
     """Whether every file of ``folder`` is there and what it was when it was written."""
     sums = folder / SUMS
-    return sums.is_file() and not live_fetch.wrong(folder, json.loads(sums.read_text()))
+    return sums.is_file() and not live_fetch.wrong(folder, json.loads(sums.read_text("utf-8")))
 
 
 def write(folder: Path) -> None:
