@@ -62,10 +62,8 @@ def test_rules_are_points_of_the_curve(judged, result):
     np.testing.assert_allclose(rules["ratio"], curve["r2"] / result.full)
     np.testing.assert_allclose(rules["share"], rules["size"] / 40)
     tested = prediction.primary(result.rules)
-    for end in ("low", "high", "p", "ratio_low", "ratio_high"):
-        column = f"{prediction.PRIMARY}_{end}"
+    for end, column in prediction.PRIMARY.items():
         np.testing.assert_array_equal(tested[end], curve[column])
-    np.testing.assert_array_equal(tested["percentile_p"], curve["p"])
 
 
 def test_raters_widen_the_intervals_of_the_rules_and_change_nothing_else(judged):
