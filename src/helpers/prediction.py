@@ -14,9 +14,9 @@ import pandas as pd
 from helpers import inference, significance, sparsity
 
 PRIMARY = {
-    "low": "difference_low",
-    "high": "difference_high",
-    "p": "p",
+    "low": "jackknife_low",
+    "high": "jackknife_high",
+    "p": "jackknife_p",
     "ratio_low": "calibrated_ratio_low",
     "ratio_high": "calibrated_ratio_high",
 }
@@ -128,16 +128,12 @@ def _of_rules(
     kept: dict[str, int],
     both: pd.DataFrame,
 ) -> pd.DataFrame:
-    """A row per rule, NaN where it keeps no feature: the curve, Steiger's pairs_p, and
-    of `two_factor`, if there are raters, new_low, new_high, new_p, ...
+    """A row per rule, NaN where it keeps no feature: the curve and, of `two_factor`, if
+    there are raters, new_low, new_high, new_p, ...
     """
     sizes = np.array(list(kept.values()))
     at = np.searchsorted(given.sizes, np.maximum(sizes, given.sizes[0]))
-    human = given.human[given.judged]
-    r = np.corrcoef([human, *given.similarities[[*at, -1]]])
-    correlations = r[0, 1:-1], r[0, -1], r[-1, 1:-1]
-    pairs_p = significance.steiger_p(*correlations, len(human))
-    frame = curve.iloc[at].assign(pairs_p=pairs_p)
+    frame = curve.iloc[at]
     frame = frame.join(both.drop(columns=["difference", "ratio"], errors="ignore"))
     frame.loc[sizes == 0] = np.nan
     frame.index = pd.Index(kept, name="rule")
@@ -148,9 +144,10 @@ def primary(rules: pd.DataFrame) -> pd.DataFrame:
     """A curve or rules with the intervals of `PRIMARY` under their names there.
 
     Where there are raters, they are those for new raters as well; images_low,
-    images_high, images_p, ... are those for new images only.
+    images_high, images_p, ... are those for new images only. Also percentile_p.
     """
-    table = rules.assign(**{end: rules[name] for end, name in PRIMARY.items()})
+    table = rules.assign(percentile_p=rules["p"])
+    table = table.assign(**{end: rules[name] for end, name in PRIMARY.items()})
     for end in PRIMARY if "new_p" in rules else ():
         table[f"images_{end}"] = table[end]
         table[end] = table.pop(f"new_{end}").fillna(table[end])
