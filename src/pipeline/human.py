@@ -16,8 +16,8 @@ from pipeline import extraction, judgments, manifest
 
 SEED = 0
 N_ORDERS, N_REPEATS, N_NULL = 300, 200, 100
-"""Random orders of the curve; repeats of the cross-validation, as with 20 the verdict on
-a gain may depend on how the folds are drawn; random orders in which the claims are
+"""Random orders of the curve; repeats of the cross-validation, as with 20 the verdict
+on a gain may depend on how the folds are drawn; random orders in which the claims are
 tried as well (with 20 repeats)."""
 
 
