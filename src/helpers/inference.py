@@ -138,9 +138,9 @@ def bootstrap_curve(
     """Insertion curve against human judgments, bootstrapped over images.
 
     The population is that of images; network, order and raters are held fixed. The
-    percentile test is conservative, as a resample counts the noise of single pairs
-    three times; the calibrated one is its sensitivity analysis. For the error rates of
-    both see `pipeline.simulation`.
+    percentile test is conservative where the noise of single pairs dominates, as a
+    resample counts it three times. For the error rates of all tests, and the choice of
+    the primary one, see `pipeline.simulation`.
 
     ``n_resamples`` is at least 2; the smallest p is 2 / (n_resamples + 1).
 
