@@ -221,6 +221,7 @@ def test_each_command_has_a_function_of_its_arguments(command):
     examples = {"train": ["mnist"], "objects92": ["A", "B"], "human": ["A"]}
     examples |= {"ghosts-cifar10": ["A"], "ghosts-imagenet": ["A", "B", "C"]}
     examples |= {"specifications": ["A", "B"], "cifar10h": ["A"]}
+    examples |= {"simulation": ["A"]}
     options = pipeline.parser().parse_args([command, *examples.get(command, [])])
     given = [*vars(options), "command"]
     assert sorted(definitions[function]) == sorted(set(given) - {"name"})
