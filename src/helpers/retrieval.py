@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers import checks, data, significance, sparsity
+from helpers import checks, data, rsa, significance, sparsity
 
 RANKINGS = (
     "ghosts",  # mean activation of the category's ghost features
@@ -60,8 +60,8 @@ def query_scores(
     A score that is undefined (no ghosts, a constant embedding) is NaN. Raises
     ValueError for bad embeddings or different numbers of features.
     """
-    category = checks.embeddings(category, post_relu=True)
-    corpus = checks.embeddings(corpus, post_relu=True)
+    category = checks.embeddings(category, post_relu=True, name="category")
+    corpus = checks.embeddings(corpus, post_relu=True, name="corpus")
     if category.shape[1] != corpus.shape[1]:
         n_features, got = category.shape[1], corpus.shape[1]
         raise ValueError(
@@ -90,9 +90,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def _distance(x: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """1 - Pearson's r of each row with ``centre``, NaN where either is constant."""
-    rows, centre = x - x.mean(axis=1, keepdims=True), centre - centre.mean()
-    length = np.sqrt((rows**2).sum(axis=1) * (centre**2).sum())
-    return 1 - _ratio(rows @ centre, length)
+    return 1 - rsa.unit_rows(x) @ rsa.unit_rows(centre[None])[0]
 
 
 def negative_query(
@@ -120,7 +118,10 @@ def negative_query(
     weights = significance.bootstrap_counts(len(wanted), n_resamples, rng).astype(float)
     weights = weights[(weights @ wanted > 0) & (weights @ ~wanted > 0)]
     weights = np.vstack([np.ones(len(wanted)), weights])  # first the images as they are
-    parts = [_measure(np.asarray(s, float), wanted, weights) for s in scores.values()]
+    parts = [
+        _measure(checks.real(f"scores[{name!r}]", values), wanted, weights)
+        for name, values in scores.items()
+    ]
     area, precision, reverse, roc, pr = map(np.stack, zip(*parts, strict=True))
     gain = area[0] - area
     values = np.stack([area, precision, reverse, gain])
@@ -162,7 +163,7 @@ def roc_area(scores: np.ndarray, wanted: np.ndarray) -> float:
     Ties count half, and NaN as lowest. NaN where ``wanted`` (n_images,) bool is all the
     same, or every score is NaN. Raises ValueError for a bad ``wanted``.
     """
-    scores, wanted = np.asarray(scores, dtype=np.float64), np.asarray(wanted)
+    scores, wanted = checks.real("scores", scores), np.asarray(wanted)
     if wanted.dtype != bool or wanted.shape != scores.shape:
         got = f"{wanted.dtype}, {wanted.shape}"
         raise ValueError(f"wanted must be {scores.shape} bool, as scores; got {got}.")
