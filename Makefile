@@ -69,8 +69,8 @@ human: .venv/installed ## record page 03's results from your copy of the judgmen
 	$(BIN)/python -m pipeline human "$(PETERSON)"
 
 train: .venv/installed ## train the LeNet-5 ensembles again (long)
-	$(BIN)/python -m pipeline train mnist
-	$(BIN)/python -m pipeline train cifar10
+	$(BIN)/python -m pipeline train mnist --replace-shipped
+	$(BIN)/python -m pipeline train cifar10 --replace-shipped
 
 bench: .venv/installed ## run the benchmarks (about ten minutes); NAMES="curve bootstrap" for a selection
 	$(BIN)/python -m benchmarks.run $(NAMES)
