@@ -293,17 +293,16 @@ def test_a_scheduler_without_workers_and_one_that_ends_are_reported(
     monkeypatch.setattr(cluster, "PATIENCE", 2)
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port=0"]
     command += ["--host=127.0.0.1", "--no-dashboard", f"--scheduler-file={tmp_path}/s"]
-    scheduler = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    worker = None
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    options = {"env": environment, "stderr": subprocess.DEVNULL}
+    scheduler, worker = subprocess.Popen(command, **options), None
     try:
         wait_for((tmp_path / "s").exists)
         address = json.loads((tmp_path / "s").read_text("utf-8"))["address"]
         with pytest.raises(ConnectionError, match="no worker"), connect(address):
             pass
         command = [sys.executable, "-m", "distributed.cli.dask_worker", address]
-        worker = subprocess.Popen(
-            [*command, "--nthreads=1", "--no-nanny"], stderr=subprocess.DEVNULL
-        )
+        worker = subprocess.Popen([*command, "--nthreads=1", "--no-nanny"], **options)
         monkeypatch.setattr(cluster, "PATIENCE", 60)
         with (
             pytest.raises(Unfinished, match="1 of 2 units.*the scheduler ended"),

@@ -69,7 +69,7 @@ def query_scores(
         )
     poz = sparsity.percentage_of_zeros(category)
     often = sparsity.poz_order(poz)[: max(2, len(poz) // 5)]
-    mean, ghosts = category.mean(axis=0), corpus[:, poz == 1]
+    mean, ghosts = checks.in_range(category).mean(axis=0), corpus[:, poz == 1]
     n_ghosts = np.full(len(corpus), ghosts.shape[1])
     scores = (
         _ratio(ghosts.sum(axis=1), n_ghosts),
