@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import traceback
 from pathlib import Path
 
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import seed
 
 HERE = Path(__file__).parent
+os.environ["FUZZ"] = "1"
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import test_fuzz  # noqa: E402
 from helpers import data  # noqa: E402
-
-EXAMPLES = 100  # of a property at a time
 
 
 def properties() -> dict:
@@ -40,10 +40,8 @@ def attempt(test, number: int) -> tuple[int, str]:
         return inner(*arguments, **options)
 
     test.hypothesis.inner_test = counted
-    quiet = {"deadline": None, "database": None, "derandomize": False}
-    quiet["suppress_health_check"] = list(HealthCheck)
     try:
-        seed(number)(settings(max_examples=EXAMPLES, **quiet)(test))()
+        seed(number)(test)()
     except Exception:  # noqa: BLE001 - whatever it is, it is what was sought
         return tried, traceback.format_exc()
     finally:

@@ -5,11 +5,12 @@ long as it is given and records what was tried and found (`campaign.py`).
 """
 
 import inspect
+import os
 import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import exact
@@ -18,7 +19,14 @@ from helpers import checks, inference, retrieval, rsa, significance, sparsity
 from helpers.rsa import SIMILARITIES
 
 pytest.importorskip("numba")
-short = settings(deadline=None, max_examples=80, derandomize=True, database=None)
+long = "FUZZ" in os.environ  # set by `campaign`
+short = settings(
+    deadline=None,
+    max_examples=100,
+    derandomize=not long,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 methods, seeds = st.sampled_from(SIMILARITIES), st.integers(0, 2**32)
 
 
