@@ -12,9 +12,21 @@ from numbers import Integral
 import numpy as np
 
 
+def as_array(name: str, values) -> np.ndarray:
+    """``values`` as an array, if they can be one and nothing in them is masked."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} must not be masked; use .filled(numpy.nan) or remove."
+        )
+    try:
+        return np.asarray(values)
+    except (RuntimeError, TypeError, ValueError) as error:  # ragged, or has a gradient
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+
+
 def real(name: str, values) -> np.ndarray:
     """``values``, real numbers of any type and not masked, as float64."""
-    array = _array(name, values)
+    array = as_array(name, values)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold real numbers; got dtype {array.dtype}.")
     return array.astype(np.float64, copy=False)
@@ -42,7 +54,7 @@ def embeddings(
 
 def order(values, n_features: int) -> np.ndarray:
     """``values`` as a permutation of 0 .. n_features - 1, int64."""
-    array, every = _array("order", values), np.arange(n_features)
+    array, every = as_array("order", values), np.arange(n_features)
     is_list = array.shape == every.shape and array.dtype.kind in "iu"
     if not is_list or not np.array_equal(np.sort(array), every):
         raise ValueError(
@@ -56,7 +68,7 @@ def order(values, n_features: int) -> np.ndarray:
 def sizes(values, n_features: int) -> np.ndarray:
     """``values`` (None: every size) as increasing int64 in 1 .. n_features."""
     values = np.arange(1, n_features + 1) if values is None else values
-    array = _array("sizes", values)
+    array = as_array("sizes", values)
     is_list = array.ndim == 1 and array.size > 0 and array.dtype.kind in "iu"
     # neighbours are compared: differences of unsigned integers are never negative
     increases = is_list and (array[1:] > array[:-1]).all()
@@ -79,8 +91,11 @@ def reference(
     array = in_range(real(name, values))
     n_pairs = n_images * (n_images - 1) // 2
     if array.shape == (n_images, n_images):
-        _check_symmetry(name, array)
-        array = array[~np.tri(n_images, dtype=bool)]
+        is_above = ~np.tri(n_images, dtype=bool)
+        array, below = array[is_above], array.T[is_above]
+        atol = 1e-12 * np.fmax.reduce(np.abs(array), initial=0)
+        if not np.allclose(array, below, rtol=1e-9, atol=atol, equal_nan=True):
+            raise ValueError(f"{name} must be symmetric; average the two triangles.")
     if array.shape != (n_pairs,):
         raise ValueError(
             f"{name} must be ({n_images}, {n_images}) or ({n_pairs},) for "
@@ -118,27 +133,3 @@ def at_least(name: str, value: int, minimum: int) -> None:
     if not (is_whole and value >= minimum):
         rule = f"at least {minimum}" if is_whole else "a whole number"
         raise ValueError(f"{name} must be {rule}; got {value!r}.")
-
-
-def _array(name: str, values) -> np.ndarray:
-    if np.ma.is_masked(values):
-        raise ValueError(
-            f"{name} must not be masked; use .filled(numpy.nan) or remove."
-        )
-    try:
-        return np.asarray(values)
-    except (RuntimeError, TypeError, ValueError) as error:  # ragged, or has a gradient
-        raise ValueError(f"{name} must be an array of numbers: {error}") from error
-
-
-def _check_symmetry(name: str, matrix: np.ndarray) -> None:
-    """Compare the triangles a few rows at a time, without a second matrix."""
-    step = 2**17 // max(len(matrix), 1) or 1
-    for start in range(0, len(matrix), step):
-        rows, columns = matrix[start : start + step], matrix[:, start : start + step].T
-        atol = 1e-12 * np.fmax.reduce(np.abs(rows), None)
-        if not np.allclose(rows, columns, rtol=1e-9, atol=atol, equal_nan=True):
-            raise ValueError(
-                f"{name} must be symmetric; rows and columns {start}.. differ. Average "
-                "the two triangles."
-            )

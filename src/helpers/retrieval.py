@@ -113,7 +113,7 @@ def negative_query(
     ------
     ValueError : no scores, scores of another shape, wanted not bool or all the same.
     """
-    wanted = np.asarray(wanted)
+    wanted = checks.as_array("wanted", wanted)
     _check_query(scores, wanted)
     weights = significance.bootstrap_counts(len(wanted), n_resamples, rng).astype(float)
     weights = weights[(weights @ wanted > 0) & (weights @ ~wanted > 0)]
@@ -163,7 +163,7 @@ def roc_area(scores: np.ndarray, wanted: np.ndarray) -> float:
     Ties count half, and NaN as lowest. NaN where ``wanted`` (n_images,) bool is all the
     same, or every score is NaN. Raises ValueError for a bad ``wanted``.
     """
-    scores, wanted = checks.real("scores", scores), np.asarray(wanted)
+    scores, wanted = checks.real("scores", scores), checks.as_array("wanted", wanted)
     if wanted.dtype != bool or wanted.shape != scores.shape:
         got = f"{wanted.dtype}, {wanted.shape}"
         raise ValueError(f"wanted must be {scores.shape} bool, as scores; got {got}.")
@@ -246,7 +246,8 @@ def class_ghosts(
     (n_images,). Halves are drawn at random, the same for all models. Raises ValueError
     where labels have another shape or a class has only one image.
     """
-    embeddings, labels = np.asarray(embeddings), np.asarray(labels)
+    embeddings = checks.as_array("embeddings", embeddings)
+    labels = checks.as_array("labels", labels)
     if embeddings.ndim != 3 or labels.shape != embeddings.shape[1:2]:
         got = f"{labels.shape} for embeddings {embeddings.shape}"
         raise ValueError(f"labels must be one per image of each model; got {got}.")

@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,16 +87,13 @@ def partial_similarities(
 ) -> np.ndarray:
     """Upper triangles of the partial similarity matrices, (n_sizes, n_pairs).
 
-    Pairs of an undefined image are NaN; distances are in the unit of `checks.in_range`.
-    Arguments and errors as `insertion_curve`.
+    Pairs of an undefined image are NaN, extreme distances in the unit of
+    `checks.in_range`. Arguments and errors as `insertion_curve`.
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity)
     x, (i, j) = checks.in_range(x)[:, order], np.triu_indices(len(x), 1)
     matrices = _partial_blocks(x, sizes, similarity, slice(0, len(x)))
-    pairs = np.stack([matrix[i, j] for matrix in matrices])
-    missing = undefined_items(x, sizes, similarity).T
-    pairs[missing[:, i] | missing[:, j]] = np.nan
-    return pairs
+    return np.stack([matrix[i, j] for matrix in matrices])
 
 
 def undefined_items(x: np.ndarray, sizes: np.ndarray, similarity: str) -> np.ndarray:
@@ -243,13 +241,11 @@ def _kernel(engine: str, similarity: str, work: int):
         checks.choice("similarity with engine 'compiled'", similarity, _COMPILED)
     elif engine == "numpy" or similarity not in _COMPILED or work < _WORTHWHILE:
         return None
-    try:
+    # without numba, or a folder for what it compiles, "auto" is plain numpy
+    with suppress(*() if engine == "compiled" else (ImportError, RuntimeError)):
         from kernels import curves
-    except (ImportError, RuntimeError):  # no numba, or no folder for what it compiles
-        if engine == "compiled":
-            raise
-        return None
-    return curves
+
+        return curves
 
 
 def unit_rows(x: np.ndarray, centre: bool = True) -> np.ndarray:

@@ -33,9 +33,8 @@ def poz_order(
     poz = checks.real("poz", poz)
     if poz.ndim != 1 or not ((poz >= 0) & (poz <= 1)).all():
         raise ValueError(
-            f"poz must be (n_features,) with values in [0, 1]; got shape {poz.shape}, "
-            f"range {poz.min(initial=np.inf):g}..{poz.max(initial=-np.inf):g}. "
-            "Divide a percentage by 100."
+            f"poz must be (n_features,) in [0, 1]; got {poz}, shape {poz.shape}. "
+            "Divide percentages by 100."
         )
     ties = np.arange(len(poz)) if rng is None else rng.permutation(len(poz))
     return np.lexsort((ties, -poz if highest_first else poz))

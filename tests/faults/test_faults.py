@@ -159,7 +159,8 @@ def test_training_killed_in_the_middle_continues_with_the_same_bits(tmp_path):
     pytest.importorskip("torch")
     code = (
         "import sys; from pathlib import Path; from pipeline import training as t\n"
-        "t.train_ensemble('mnist', range(2), Path(sys.argv[1]), t.Recipe(1), 'shipped', 1)"
+        "folder, recipe = Path(sys.argv[1]), t.Recipe(1)\n"
+        "t.train_ensemble('mnist', range(2), folder, recipe, 'shipped', 1)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
