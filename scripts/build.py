@@ -38,9 +38,7 @@ def main() -> int:
     options = parser.parse_args()
     start = time.monotonic()
     params = (
-        checked(yaml.safe_load(options.params.read_text("utf-8")))
-        if options.params
-        else {}
+        checked(yaml.safe_load(options.params.read_text())) if options.params else {}
     )
     suffix = digest(json.dumps(params, sort_keys=True))
     folder = ROOT / "_build" / (f"params-{suffix}" if params else "")
@@ -120,7 +118,7 @@ def build(source: Path, out: Path, fresh: bool) -> int:
         if found := PROGRESS.search(lines[-1]):
             print(f"  {' '.join(found.groups())}", flush=True)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "build.log").write_text("".join(lines), "utf-8")
+    (out / "build.log").write_text("".join(lines))
     if process.wait():
         problems = [line for line in lines[:-40] if PROBLEM.search(line)]
         print(*problems, *lines[-40:], sep="")

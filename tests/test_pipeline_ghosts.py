@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from helpers import data, ghosts
-
-recorder = pytest.importorskip("pipeline.ghosts")
+from pipeline import ghosts as recorder
 
 WORDNET = """  1 a line of the licence
 00000001 03 n 01 entity 0 001 ~ 00000002 n 0000 | what is

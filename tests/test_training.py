@@ -94,7 +94,7 @@ def test_a_damaged_model_is_named_and_trained_again(small, tmp_path):
         ({"learning_rate": -1e-3}, "learning_rate must be above 0"),
         ({"models": 0}, "n_models must be at least 1"),
         ({"workers": -2}, "n_workers must be at least 1"),
-        ({"device": "cuda"}, "'cuda' needs a GPU"),
+        ({"device": "cuda"}, "'cuda' needs an NVIDIA GPU"),
         ({"replace_shipped": False}, r"lenet5_mnist\.safetensors ships"),
     ],
 )

@@ -127,15 +127,15 @@ def write(app, exception) -> None:
         write_runtime(live / "runtime", runtime())
     (live / "helpers.zip").write_bytes(helpers_zip())
     write_files(app, live / "files")
-    (live / "files.json").write_text(json.dumps(listing(live)), "utf-8")
+    (live / "files.json").write_text(json.dumps(listing(live)))
 
 
 def write_runtime(folder: Path, source: Path) -> None:
     """Python for the browser, with a lock that lists only what is there."""
     copy(source.iterdir(), folder)
-    lock = json.loads((source / live_fetch.LOCK).read_text("utf-8"))
+    lock = json.loads((source / live_fetch.LOCK).read_text())
     trimmed = live_fetch.trimmed(lock, live_fetch.pinned()["files"])
-    (folder / live_fetch.LOCK).write_text(json.dumps(trimmed), "utf-8")
+    (folder / live_fetch.LOCK).write_text(json.dumps(trimmed))
 
 
 def write_files(app, folder: Path) -> None:

@@ -113,15 +113,12 @@ def negative_query(
     ------
     ValueError : no scores, scores of another shape, wanted not bool or all the same.
     """
-    wanted = checks.as_array("wanted", wanted)
+    wanted = np.asarray(wanted)
     _check_query(scores, wanted)
     weights = significance.bootstrap_counts(len(wanted), n_resamples, rng).astype(float)
     weights = weights[(weights @ wanted > 0) & (weights @ ~wanted > 0)]
     weights = np.vstack([np.ones(len(wanted)), weights])  # first the images as they are
-    parts = [
-        _measure(checks.real(f"scores[{name!r}]", values), wanted, weights)
-        for name, values in scores.items()
-    ]
+    parts = [_measure(np.asarray(s, float), wanted, weights) for s in scores.values()]
     area, precision, reverse, roc, pr = map(np.stack, zip(*parts, strict=True))
     gain = area[0] - area
     values = np.stack([area, precision, reverse, gain])

@@ -30,8 +30,6 @@ from scipy.stats import rankdata
 from helpers import checks
 
 SIMILARITIES = ("pearson", "pearson_squared", "spearman", "cosine", "euclidean")
-RUNNING = ("pearson", "pearson_squared", "cosine", "euclidean")
-"""Similarities that grow with each feature: a curve at every size is one pass."""
 _COMPILED = ("pearson", "cosine")  # what the compiled kernel supports
 _WORTHWHILE = 2_000_000  # from this many pairs times sizes on, "auto" uses the kernel
 _BLOCK = 2**17  # entries of a matrix worked on at a time: 1 MB stays in a core's cache

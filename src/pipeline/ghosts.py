@@ -278,7 +278,7 @@ def read_labels(folder: Path) -> tuple[list[Path], np.ndarray]:
 
     Raises ValueError where an image is missing.
     """
-    lines = (folder / "dataset.txt").read_text("utf-8").splitlines()
+    lines = (folder / "dataset.txt").read_text().splitlines()
     table = [line.rsplit(",", 1) for line in lines if line.strip()]
     files = [folder / "images" / Path(name.strip()).name for name, _ in table]
     if missing := [file.name for file in files if not file.is_file()]:
@@ -304,9 +304,7 @@ def read_synsets(words: Path, wordnet: Path) -> tuple[np.ndarray, list[set[str]]
     def above(synset: str) -> set[str]:
         return {synset}.union(*map(above, parents[synset]))
 
-    lines = [
-        line.split(" ", 1) for line in words.read_text("utf-8").splitlines() if line
-    ]
+    lines = [line.split(" ", 1) for line in words.read_text().splitlines() if line]
     names = np.array([name.split(",")[0] for _, name in lines])
     return names, [above(synset[1:]) for synset, _ in lines]
 

@@ -192,7 +192,8 @@ def train_ensemble(
     checks.at_least("n_workers", n_workers, 1)
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
-            f"device {device!r} needs a GPU that torch can use; use 'cpu'."
+            f"device {device!r} needs an NVIDIA GPU and a CUDA build of torch; torch "
+            f'{torch.__version__} finds none here. Use device "cpu".'
         )
     images = datasets.load_images(dataset, source)
     made_by = f"{device.split(':')[0]}-torch{torch.__version__}"  # rounds differently

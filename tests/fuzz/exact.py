@@ -72,17 +72,6 @@ def roc_area(scores, wanted):
     return ((above > 0) + 0.5 * (above == 0)).mean()
 
 
-def average_precision(scores, wanted):
-    """Sum over thresholds of precision times the step in recall."""
-    total, before = 0.0, 0.0
-    for threshold in np.unique(scores)[::-1]:
-        shown = scores >= threshold
-        recall = (shown & wanted).sum() / wanted.sum()
-        total += (recall - before) * (shown & wanted).sum() / shown.sum()
-        before = recall
-    return total
-
-
 def holm(p):
     """Step-down by its definition: reject while p <= level / number left."""
     known = np.flatnonzero(~np.isnan(p))
