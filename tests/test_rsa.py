@@ -171,6 +171,8 @@ def test_huge_distances_do_not_overflow(sparse):
     for unit in (1e-200, 1e160, 1e300):
         matrix = similarity_matrix(sparse * unit, "euclidean")
         close(matrix / unit, expected)
+    x = np.array([[1_000_000.25], [1_000_001]])
+    assert similarity_matrix(x, "euclidean")[0, 1] == -0.75
 
 
 @pytest.mark.parametrize("similarity", ["pearson", "euclidean"])

@@ -184,9 +184,7 @@ def _corpus(values: np.ndarray, n_components: int, min_images: int = 2) -> np.nd
     checks.at_least("n_components", n_components, 1)
     if np.ndim(values) == 2 and np.shape(values)[1] == 0:
         raise ValueError("corpus_ghosts has no column: the category has no ghosts.")
-    return checks.embeddings(
-        values, post_relu=True, min_images=min_images, name="corpus_ghosts"
-    )
+    return checks.embeddings(values, True, min_images, "corpus_ghosts")
 
 
 def _decompose(x: np.ndarray, n_components: int) -> tuple[np.ndarray, ...]:

@@ -55,24 +55,19 @@ def upper_triangle(matrix: np.ndarray) -> np.ndarray:
 
 
 def similarity_matrix(embeddings: np.ndarray, method: str = "pearson") -> np.ndarray:
-    """Similarity of every pair of images.
+    """Similarity of every pair of images, (n_images, n_images) float64, symmetric.
 
-    Parameters
-    ----------
-    embeddings : (n_images, n_features), finite; else ValueError.
-    method : "pearson", "pearson_squared" (r times r), "spearman" (mid-ranks), "cosine",
-        or "euclidean" (minus the distance, so that larger is more similar).
-
-    Returns
-    -------
-    (n_images, n_images) float64, symmetric. The row and column of an image without
-    defined similarity (constant for correlations, all zero for cosine) are NaN.
+    ``embeddings`` is (n_images, n_features), finite, else ValueError. ``method`` is
+    "pearson", "pearson_squared" (r times r), "spearman" (mid-ranks), "cosine", or
+    "euclidean" (minus the distance, so that larger is more similar). The row and column
+    of an image without defined similarity (constant for correlations, all zero for
+    cosine) are NaN.
     """
     x = checks.embeddings(embeddings)
     checks.choice("method", method, SIMILARITIES)
     if method == "euclidean":
-        largest = np.abs(x).max() or 1.0  # squares of huge distances overflow
-        return -cdist(x / largest, x / largest) * largest
+        unit = np.ldexp(1.0, np.frexp(np.abs(x).max())[1] - 1)  # exact; squares fit
+        return -cdist(x / unit, x / unit) * unit
     x = rankdata(x, axis=1) if method == "spearman" else x
     x = unit_rows(x, centre=method != "cosine")
     matrix = np.clip(x @ x.T, -1, 1)
@@ -177,11 +172,9 @@ def order_curves(
     dropped, in plain numpy. R2 is NaN where an image is undefined.
     """
 
-    def r2(order):
-        rest = sizes, similarity, "nan", engine, len(orders)
-        return _curve(x, order, reference, *rest).r2
-
-    return np.stack(map_in_threads(r2, orders))
+    rest = sizes, similarity, "nan", engine, len(orders)
+    curves = map_in_threads(lambda order: _curve(x, order, reference, *rest), orders)
+    return np.stack([curve.r2 for curve in curves])
 
 
 def map_in_threads(function: Callable, items: Iterable) -> list:
@@ -233,13 +226,12 @@ def _curve(x, order, reference, sizes, similarity, undefined, engine, n_curves=1
 
 
 def _kernel(engine: str, similarity: str, work: int):
-    """`kernels.curves` where it should do the ``work`` (pairs times sizes), or None."""
+    """`kernels.curves` for ``work`` (pairs times sizes), or None for plain numpy."""
     checks.choice("engine", engine, ("auto", "numpy", "compiled"))
     if engine == "compiled":
         checks.choice("similarity with engine 'compiled'", similarity, _COMPILED)
     elif engine == "numpy" or similarity not in _COMPILED or work < _WORTHWHILE:
         return None
-    # without numba, or a folder for what it compiles, "auto" is plain numpy
     with suppress(*() if engine == "compiled" else (ImportError, RuntimeError)):
         from kernels import curves
 
@@ -257,8 +249,7 @@ def unit_rows(x: np.ndarray, centre: bool = True) -> np.ndarray:
 def _scaled(x: np.ndarray, centre: bool) -> np.ndarray:
     """Rows times a power of two (exact), so that squares neither overflow nor vanish.
 
-    Where rows are centred later, their first entry is subtracted: an offset, however
-    large, then costs no more digits than its own rounding did.
+    If rows are centred later, their first entry is subtracted: offsets cost no digits.
     """
     exponent = np.frexp(np.maximum(x.max(axis=1), -x.min(axis=1)))[1]
     x = x * np.ldexp(1.0, -np.maximum(exponent, -1021))[:, None]
@@ -325,8 +316,7 @@ def _moments(x, sizes, similarity, reference, mean) -> tuple[np.ndarray, np.ndar
             y = (reference[rows] @ reference[start:].T)[i, j] - mean
         i, j, y = (values[np.isfinite(y)] for values in (i, j, y))
         pairs = i * (n - start) + j
-        blocks = _partial_blocks(x, sizes, similarity, rows)
-        for position, block in enumerate(blocks):
+        for position, block in enumerate(_partial_blocks(x, sizes, similarity, rows)):
             missing = undefined[start:, position]
             kept = ~(missing[i] | missing[j]) if missing.any() else slice(None)
             a, b = block.take(pairs)[kept], y[kept]
