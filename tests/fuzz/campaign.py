@@ -31,7 +31,7 @@ def properties() -> dict:
 
 
 def attempt(test, number: int) -> tuple[int, str]:
-    """Examples tried from one seed, and the failure with its smallest example."""
+    """Examples drawn from one seed, and the failure with its smallest example."""
     inner, tried = test.hypothesis.inner_test, 0
 
     def counted(*arguments, **options):
