@@ -59,6 +59,7 @@ def test_a_cached_data_set_is_read_without_writing(toy, monkeypatch):
     assert len(datasets.load("mnist").y_test) == 4
 
 
+@pytest.mark.filterwarnings("ignore:.*mnist.npz is damaged")
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_damaged_or_wrong_cached_file_is_replaced(toy, damaged):
     arrays, path, downloads = toy

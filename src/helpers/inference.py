@@ -94,7 +94,7 @@ def prepare(
         embedding need not be among them. Memory: n_sizes * n_pairs * 32 bytes.
     similarity : as `helpers.rsa.similarity_matrix`.
     """
-    x = checks.embeddings(embeddings, min_images=4)
+    x = checks.in_range(checks.embeddings(embeddings, min_images=4))
     order = checks.order(order, x.shape[1])
     sizes = spaced_sizes(x.shape[1]) if sizes is None else sizes
     sizes = checks.sizes(sizes, x.shape[1])
@@ -104,20 +104,14 @@ def prepare(
 
 def _human_pairs(human: np.ndarray, n_images: int) -> np.ndarray:
     """Judgments (n_pairs,), NaN where missing."""
-    human = np.asarray(human, dtype=np.float64)
-    missing = np.isnan(human)
-    try:
-        pairs = checks.reference(np.where(missing, 0, human), n_images)
-        missing = checks.reference(missing, n_images) != 0
-    except ValueError as error:
-        raise ValueError(str(error).replace("reference", "human")) from None
-    judged = pairs[~missing]
+    pairs = checks.reference(human, n_images, "human", may_miss=True)
+    judged = pairs[np.isfinite(pairs)]
     if len(judged) < 3 or np.ptp(judged) <= _ROUNDING * np.abs(judged).max():
         raise ValueError(
             "human must hold at least 3 judged pairs that are not all equal; "
             f"got {len(judged)} judged pairs."
         )
-    return np.where(missing, np.nan, pairs)
+    return pairs
 
 
 def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:

@@ -207,7 +207,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
     NaN stays and does not count. Raises ValueError for p outside [0, 1].
     """
-    p = np.asarray(p, dtype=np.float64)
+    p = checks.real("p", p)
     if ((p < 0) | (p > 1)).any():
         raise ValueError(f"p must lie in [0, 1]; got {p}.")
     adjusted = np.full(p.size, np.nan)
@@ -266,7 +266,7 @@ def split_half_reliability(
 
 def _complete(subject_rdms: np.ndarray) -> np.ndarray:
     """The pairs (n_subjects, n_kept) that every subject judged."""
-    rdms = np.asarray(subject_rdms, dtype=np.float64)
+    rdms = checks.in_range(checks.real("subject_rdms", subject_rdms))
     if rdms.ndim != 2 or len(rdms) < 2 or np.isinf(rdms).any():
         raise ValueError(
             "subject_rdms must be (n_subjects, n_pairs) of at least 2 subjects, finite "
