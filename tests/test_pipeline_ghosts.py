@@ -9,8 +9,8 @@ from scipy import stats
 from helpers import data, ghosts
 
 pytest.importorskip("torch")
-from pipeline import descriptions, ghost_controls, wordnet  # noqa: E402
-from pipeline import ghosts as recorder  # noqa: E402
+from pipeline import descriptions, ghost_controls, wordnet
+from pipeline import ghosts as recorder
 
 WORDNET = """  1 a line of the licence
 00000001 03 n 01 entity 0 001 ~ 00000002 n 0000 | what is
