@@ -65,7 +65,7 @@ def setup(app) -> dict:
     app.connect("config-inited", drop_launch_buttons)
     app.connect("doctree-read", count_tables)
     app.connect("doctree-read", drop_empty_headings)
-    app.connect("doctree-read", add_phone_forms)
+    app.connect("doctree-read", add_phone_forms, priority=400)  # images: 500
     app.connect("doctree-read", link_values, priority=900)  # after the downloads'
     app.connect("html-page-context", offer_text, priority=900)  # after the buttons
     app.connect("html-page-context", describe)
