@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from myst_nb.core.variables import format_plain_text
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
@@ -262,8 +264,8 @@ def test_a_page_holds_all_cells_in_order():
     cells = [new_code_cell("n = 1"), new_markdown_cell("text"), new_code_cell("n")]
     cells[2].metadata["tags"] = ["remove-cell"]
     assert live.cells_of(new_notebook(cells=cells)) == [
-        {"source": "n = 1", "shown": True},
-        {"source": "n", "shown": False},
+        {"source": "n = 1", "shown": True, "needs": ""},
+        {"source": "n", "shown": False, "needs": ""},
     ]
 
 
@@ -285,13 +287,67 @@ def test_quick_settings_are_parameters_and_change_nothing_else(text):
 
 def test_every_section_has_quick_settings_or_says_what_it_needs():
     assert set(live.QUICK) == {text.stem for text in SECTIONS}
-    assert all(len(about) == 1 for about in live.QUICK.values())
+    assert all(
+        ("settings" in about) != ("needs" in about) for about in live.QUICK.values()
+    )
 
 
-def test_a_page_that_no_browser_can_run_says_what_it_needs(monkeypatch):
-    monkeypatch.setitem(live.QUICK, "x", {"needs": "a cluster"})
-    record = live.page_record("x", [{"source": "1", "shown": True}])
-    assert "need a cluster" in record["reason"] and record["quick"] is None
+def test_a_cell_that_needs_torch_is_known_before_it_runs():
+    assert live.needs("import torch.nn") == "torch"
+    assert live.needs("x = 1\nfrom pipeline import training") == "torch"
+    assert live.needs("import numpy\nfrom helpers import data") == ""
+
+
+@every_section
+def test_every_parameter_has_a_control_at_its_value(text):
+    cells = live.cells_of(notebooks.read(text))
+    exec(cells[0]["source"], values := {})
+    made = {control["name"]: control for control in live.parameters(cells)}
+    assert made.keys() <= values.keys()
+    absent = live.QUICK[text.stem].get("absent", [])
+    assert set(absent) <= made.keys()
+    for name, control in made.items():
+        value = values[name]
+        assert control["value"] == value and control["about"]
+        if control["kind"] == "choice":
+            assert value in control["choices"]
+        elif control["kind"] == "number":
+            assert control["low"] <= value <= control["high"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "control"),
+    [
+        (bool, {"kind": "switch"}),
+        (["a", "b"], {"kind": "choice", "choices": ["a", "b"]}),
+        ((1, 2), {"kind": "number", "low": 1, "high": 2, "whole": True}),
+        ((0, 0.5), {"kind": "number", "low": 0, "high": 0.5, "whole": False}),
+        (re.compile("x"), {"kind": "text"}),
+    ],
+)
+def test_controls_follow_the_rules(rule, control):
+    assert live.as_control(rule) == control
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [("0.12345", ".2f"), ("-0.5", "+.1%"), ("'holds'", "s"), ("1234", ","), ("3", "s")],
+)
+def test_numbers_of_a_run_are_shown_as_in_the_book(value, form):
+    assert live_runner.formatted(value, form) == format_plain_text(value, form)
+
+
+def test_what_a_cell_hands_on_reaches_the_text(page, monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    live_runner.stand_in_for_ipython(page.send, '{"n": [".1f", "s"]}')
+    page.run(
+        "import pandas as pd\nfrom helpers.notebook import download, glue\n"
+        "glue(n=0.25, unseen=1)\ndownload('fig-a', pd.DataFrame({'x': [1]}))"
+    )
+    sent = [(kind, json.loads(data)) for kind, data, _ in page.sent]
+    numbers = [("number", ["n", ".1f", "0.2"]), ("number", ["n", "s", "0.25"])]
+    assert sent == [*numbers, ("values", ["fig-a.csv", "x\n1\n"])]
+    assert live_runner.formatted("nan", ".2f") == "no value"
 
 
 def test_quick_settings_that_a_page_does_not_have_are_refused(monkeypatch):

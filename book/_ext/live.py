@@ -30,21 +30,20 @@ HERE = Path(__file__).parent
 QUICK = tomllib.loads((HERE / "live_quick.toml").read_text("utf-8"))
 PACKED = ("jinja2", "markupsafe")
 """Packages for styled tables, taken from this environment without compiled parts."""
+NEED_TORCH = {"torch", "torchvision", "pipeline"}
 IN_BROWSER = {*live_fetch.WANTED, "helpers"}
 HIDDEN = {"remove-cell", "remove-input", "remove_cell", "remove_input"}
 NOT_OBTAINED = (
     "Cells cannot be run in this copy of the book: Python for the browser could not be "
     "obtained when it was built. Build it again with a network connection (make book)."
 )
-NEEDS_MORE = (
-    "Cells on this page need {}, which a browser does not have. Run the notebook "
-    "instead: make run, in a clone of the repository."
-)
+SCRIPTS = ("live_parameters.js", "live_notebook.js", "live.js")
 log = logging.getLogger(__name__)
 
 
 def setup(app) -> dict:
     # when this value changes, every page is rendered again
+    app.setup_extension("live_pages")
     app.add_config_value("live_about", {}, "html", types=(dict,))
     app.connect("config-inited", obtain)
     app.connect("html-page-context", add_cells)
@@ -73,13 +72,14 @@ def runtime() -> Path:
 def add_cells(app, pagename, templatename, context, doctree) -> None:
     """Add the cells of a section and what runs them."""
     name = pagename.removeprefix("notebooks/")
-    if doctree is None or name not in QUICK:
+    if doctree is None or "needs" in QUICK.get(name, {"needs": ""}):
         return
     cells = cells_of(notebook_of(app.env, pagename))
     record = app.config.live_about | page_record(name, cells)
     body = json.dumps(record).replace("</", "<\\/")
     app.add_js_file(None, body=body, type="application/json", id="live-cells")
-    app.add_js_file("live.js", defer="defer")
+    for script in SCRIPTS:
+        app.add_js_file(script, defer="defer")
     app.add_css_file("live.css")
 
 
@@ -87,8 +87,8 @@ def page_record(name: str, cells: list[dict]) -> dict:
     """What `live.js` needs to know of a page."""
     about = {"cells": cells, "setup": n_setup(cells), "quick": quick(name, cells)}
     about["warm"] = modules(cells)
-    if needs := QUICK.get(name, {}).get("needs"):
-        about["reason"] = NEEDS_MORE.format(needs)
+    absent = QUICK.get(name, {}).get("absent", ())
+    about["parameters"] = [p for p in parameters(cells) if p["name"] not in absent]
     return about
 
 
@@ -97,23 +97,63 @@ def cells_of(notebook: nbformat.NotebookNode) -> list[dict]:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     hidden = [HIDDEN & set(cell.metadata.get("tags", ())) for cell in code]
     return [
-        {"source": cell.source, "shown": not tags}
+        {"source": cell.source, "shown": not tags, "needs": needs(cell.source)}
         for cell, tags in zip(code, hidden, strict=True)
     ]
 
 
+def needs(source: str) -> str:
+    """What a cell needs that no browser has, or ""."""
+    found = {name.split(".")[0] for name in imported(source)}
+    return "torch" if found & NEED_TORCH else ""
+
+
 def modules(cells: list[dict]) -> list[str]:
     """What the cells import, of what a browser has, in order."""
-    found = {}
-    trees = [ast.parse(cell["source"]) for cell in cells]
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, ast.Import):
-            found |= dict.fromkeys(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == "helpers":
-            found |= dict.fromkeys(f"helpers.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            found[node.module] = None
+    found = dict.fromkeys(name for cell in cells for name in imported(cell["source"]))
     return [name for name in found if name.split(".")[0] in IN_BROWSER]
+
+
+def imported(source: str) -> list[str]:
+    """The modules that a cell imports; those of helpers one by one."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "helpers":
+            found += [f"helpers.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(node.module)
+    return found
+
+
+def parameters(cells: list[dict]) -> list[dict]:
+    """A control for each parameter of a page, from the rules that check it."""
+    if "check_parameters(" not in (check := cells[n_setup(cells) - 1]["source"]):
+        return []
+    exec(cells[0]["source"], values := {})  # the book's own cells
+    calls = [node for node in ast.walk(ast.parse(check)) if isinstance(node, ast.Call)]
+    (call,) = [c for c in calls if ast.unparse(c.func) == "check_parameters"]
+    known = values | {"re": re, "check_parameters": lambda _, **rules: rules}
+    made = []
+    for name, rule in eval(ast.unparse(call), known).items():
+        comment = re.search(rf"(?m)^{name} = .*?#\s*(.*)$", cells[0]["source"])
+        about = {"name": name, "about": comment[1] if comment else ""}
+        made.append(about | as_control(rule) | {"value": values[name]})
+    return [control for control in made if control["kind"] != "text"]
+
+
+def as_control(rule) -> dict:
+    """How a reader sets what obeys a rule of `helpers.notebook.check_parameters`."""
+    if rule is bool:
+        return {"kind": "switch"}
+    if isinstance(rule, list):
+        return {"kind": "choice", "choices": rule}
+    if isinstance(rule, re.Pattern):
+        return {"kind": "text"}
+    low, high = rule
+    whole = isinstance(low, int) and isinstance(high, int)
+    return {"kind": "number", "low": low, "high": high, "whole": whole}
 
 
 def n_setup(cells: list[dict]) -> int:

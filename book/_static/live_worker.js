@@ -1,8 +1,9 @@
 // Runs the cells of one page: Python (Pyodide) in a module worker, used by live.js.
 //
-// In:  {kind: "start", live, interrupt, warm}  live: address of the folder live/;
+// In:  {kind: "start", live, interrupt, warm, formats}  live: address of the folder;
 //                                         interrupt: shared buffer or null;
-//                                         warm: modules to import while nothing runs
+//                                         warm: modules to import while nothing runs;
+//                                         formats: of numbers in the text, by name
 //      {kind: "run", source, name, fresh} fresh: in an empty namespace
 // Out: {kind: "loading", bytes, total} {kind: "ready"} {kind: "failed", message}
 //      {kind: "output", type, data, width} {kind: "done", error}
@@ -12,7 +13,7 @@ const ROOT = "/book"; // helpers looks for data beside the folder that it lies i
 const ENVIRONMENT = { MPLBACKEND: "Agg", HOME: `${ROOT}/home` };
 let pyodide, runner, names;
 
-async function start({ live, interrupt, warm = [] }) {
+async function start({ live, interrupt, warm = [], formats = {} }) {
   try {
     const listed = await (await ask(`${live}files.json`, { cache: "no-cache" })).json();
     checkFetched(live, listed);
@@ -32,7 +33,7 @@ async function start({ live, interrupt, warm = [] }) {
       fetchOnDemand(pyodide.FS, file, `${live}files/${file.path}?v=${file.v}`);
     pyodide.runPython(`import sys; sys.path.insert(0, "${extractDir}")`);
     runner = pyodide.pyimport("live_runner");
-    runner.stand_in_for_ipython(send);
+    runner.stand_in_for_ipython(send, JSON.stringify(formats));
     if (interrupt) pyodide.setInterruptBuffer(interrupt);
     self.postMessage({ kind: "ready" });
   } catch (error) {
