@@ -438,6 +438,7 @@ document.addEventListener("DOMContentLoaded", () => {
     field.setAttribute("autocomplete", "off");
     field.setAttribute("aria-label", `Code of ${cell.label}. Shift and Enter runs it.`);
     field.addEventListener("input", () => change(cell, field.value));
+    field.addEventListener("focus", () => frame.scrollIntoView({ block: "nearest" }));
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
       if (event.shiftKey || event.ctrlKey || event.metaKey) {
@@ -562,10 +563,12 @@ document.addEventListener("DOMContentLoaded", () => {
   // -------------------------------------------------------------------------- small
   function say(text, cell = null) {
     bar.root.hidden = false;
-    document.documentElement.classList.add("live-has-bar");
     bar.state.textContent = text;
     bar.cell = cell;
     bar.go.hidden = !cell;
+    const room = `${bar.root.offsetHeight + 8}px`; // it covers nothing that is pointed at
+    document.documentElement.style.scrollPaddingBottom = room;
+    document.body.style.paddingBottom = room;
   }
 
   function tick(text) {

@@ -128,7 +128,7 @@ def test_numbers_in_the_text_follow_a_run_which_can_be_taken_along(opened):
 def test_the_bar_covers_no_code_that_is_being_changed(opened):
     page = opened(FIRST, viewport=tools.PHONE)
     page.run_code(1, "n_silent = 3")
-    page.code(9).focus()
+    page.code(9).click(position={"x": 30, "y": 30})
     above = """field => {
         const {top, bottom} = field.getBoundingClientRect();
         const end = document.querySelector('.live-bar').getBoundingClientRect().top;
