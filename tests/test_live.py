@@ -379,6 +379,14 @@ def test_notebooks_for_the_browser_hold_only_what_pages_hand_on():
     assert stripped.cells[0].source == ""
 
 
+def test_notebooks_for_the_browser_hold_what_other_pages_draw():
+    about = {"scrapbook": {"name": "fig-x.csv"}}
+    kept = [new_output("display_data", metadata=about)]
+    notebook = new_notebook(cells=[new_code_cell("1", outputs=kept)])
+    assert live.DRAWN.findall('a = drawn(page, "fig-x").query("b")') == ["fig-x"]
+    assert live.without_shown(notebook, {"fig-x.csv"}).cells[0].outputs == kept
+
+
 def test_folders_are_kept_equal_without_copying_again(tmp_path):
     (source := tmp_path / "a").mkdir()
     for name in ("x", "y"):

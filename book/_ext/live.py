@@ -14,7 +14,9 @@ import re
 import shutil
 import tomllib
 import zipfile
+from collections.abc import Collection
 from importlib import metadata
+from itertools import compress
 from pathlib import Path
 
 import nbformat
@@ -30,6 +32,7 @@ HERE = Path(__file__).parent
 QUICK = tomllib.loads((HERE / "live_quick.toml").read_text("utf-8"))
 PACKED = ("jinja2", "markupsafe")
 """Packages for styled tables, taken from this environment without compiled parts."""
+DRAWN = re.compile(r"""\bdrawn\(\s*\w+,\s*["']([\w-]+)["']""")
 NEED_TORCH = {"torch", "torchvision", "pipeline"}
 IN_BROWSER = {*live_fetch.WANTED, "helpers"}
 HIDDEN = {"remove-cell", "remove-input", "remove_cell", "remove_input"}
@@ -203,17 +206,27 @@ def write_files(app, folder: Path) -> None:
     copy([*shipped, *lenets.ensure()], folder / "data")
     copy([ROOT / "book" / "claims.toml"], folder / "book")
     (folder / "notebooks").mkdir(exist_ok=True)
-    for docname in [name for name in app.env.found_docs if "notebooks/" in name]:
-        notebook = without_shown(notebook_of(app.env, docname))
-        nbformat.write(notebook, folder / f"{docname}.ipynb")
+    names = [name for name in app.env.found_docs if "notebooks/" in name]
+    found = {name: notebook_of(app.env, name) for name in names}
+    code = "".join(cell.source for book in found.values() for cell in book.cells)
+    drawn = {f"{name}.csv" for name in DRAWN.findall(code)}
+    for docname, notebook in found.items():
+        nbformat.write(without_shown(notebook, drawn), folder / f"{docname}.ipynb")
 
 
-def without_shown(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A notebook with nothing but what it hands on to others (its records)."""
+def without_shown(
+    notebook: nbformat.NotebookNode, drawn: Collection[str] = ()
+) -> nbformat.NotebookNode:
+    """A notebook with nothing but what it hands on to others (its records).
+
+    ``drawn`` are the CSV files that other pages draw from.
+    """
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in code:
-        kept = [o for o in cell.outputs if "scrapbook" in o.get("metadata", {})]
-        cell.outputs = [o for o in kept if ".csv" not in o.metadata.scrapbook.name]
+        cell.outputs = [o for o in cell.outputs if "scrapbook" in o.get("metadata", {})]
+        names = [output.metadata.scrapbook.name for output in cell.outputs]
+        kept = [".csv" not in name or name in drawn for name in names]
+        cell.outputs = list(compress(cell.outputs, kept))
         cell.source = ""
     notebook.cells = [cell for cell in code if cell.outputs]
     return notebook
