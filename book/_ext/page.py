@@ -99,7 +99,7 @@ def add_phone_forms(app, doctree) -> None:
             image = next(figure.findall(nodes.image), None)
             if image is not None and "plot" in image["classes"]:
                 phone = phone_image(app, docname, image, forms[name])
-                # together, since docutils expects a caption to be a figure's second part
+                # together: docutils expects a caption to be a figure's second part
                 image.replace_self(both := nodes.container())
                 both += [image, phone]
 
