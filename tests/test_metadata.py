@@ -4,10 +4,13 @@ import copy
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 
+import citing
 import metadata
 
 ROOT = Path(__file__).parents[1]
@@ -109,3 +112,50 @@ def test_tags_of_a_page_name_the_book_and_the_paper_and_never_mix_their_dois():
     assert dict(page)["citation_inbook_title"] == CFF["title"]
     assert "10.32470/CCN.2023.1505-0" in dict(page)["citation_reference"]
     assert "citation_doi" not in dict(metadata.tags(CFF, ""))
+
+
+# ---------------------------------------------------------------------------- the pages
+def test_without_addresses_nothing_leads_nowhere():
+    assert [name for name, _ in citing.ways(CFF, "", "main", "../")] == [
+        "Paper (DOI)",
+        "Data",
+    ]
+
+
+def test_with_addresses_every_way_is_open():
+    repository = "https://github.com/a/b"
+    links = dict(citing.ways(PUBLIC, repository, "main", "../"))
+    assert links["Repository"] == repository
+    assert links["Binder"].startswith("https://mybinder.org/v2/gh/a/b/main?")
+    assert (ROOT / links["Colab"].split("/blob/main/")[1]).is_file()
+    assert links["Download data"] == f"{repository}/tree/main/data"
+    elsewhere = dict(citing.ways(PUBLIC, "https://example.org/x", "main", ""))
+    assert not {"Binder", "Colab"} & elsewhere.keys()
+
+
+@pytest.mark.parametrize("cff", [CFF, PUBLIC])
+def test_addresses_of_the_citation_file_reach_the_pages(cff, monkeypatch):
+    monkeypatch.setattr(metadata, "citation", lambda: cff)
+    config = SimpleNamespace(html_baseurl="", html_theme_options={})
+    citing.find_addresses(None, config)
+    assert config.html_baseurl == cff.get("url", "")
+    options = config.html_theme_options
+    assert options["repository_url"] == cff.get("repository-code", "")
+    assert options["use_repository_button"] == ("repository-code" in cff)
+
+
+def test_json_ld_of_a_page_cannot_end_its_script():
+    config = SimpleNamespace(html_baseurl="", root_doc="book/index")
+    context = {"title": "</script><b>", "metatags": ""}
+    app = SimpleNamespace(config=config)
+    citing.say_what_it_is(app, "book/x", "", context, object())
+    head = BeautifulSoup(context["metatags"], "html.parser")
+    script = head.find("script", type="application/ld+json").string
+    assert json.loads(script)["name"] == context["title"] and not head.find("b")
+
+
+def test_entries_are_wrapped_without_a_change():
+    for text in metadata.bibtex(PUBLIC):
+        lines = citing.wrapped(text).split("\n")
+        assert max(map(len, lines)) <= 72
+        assert " ".join(" ".join(lines).split()) == " ".join(text.split())

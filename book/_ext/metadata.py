@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "CITATION.cff"
 LICENCE, TEXT_LICENCE = (
     "https://spdx.org/licenses/MIT",
     "https://spdx.org/licenses/CC-BY-4.0",
@@ -34,7 +35,7 @@ CODECHECK = "https://codecheck.org.uk/spec/config/1.0"
 # ------------------------------------------------------------------------- the source
 def citation() -> dict:
     """CITATION.cff."""
-    return yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    return yaml.safe_load(SOURCE.read_text("utf-8"))
 
 
 def files() -> list[dict]:
