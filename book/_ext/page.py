@@ -190,8 +190,8 @@ def link_files(app, doctree) -> None:
             continue
         code["ids"].append(place := f"code-{figure['ids'][0]}")
         links = [
-            nodes.reference("", "code", refuri=f"#{place}"),
-            nodes.reference("", "data", refuri=f"{up}book/data.html"),
+            nodes.reference("", "code", refuri=f"#{place}", internal=True),
+            nodes.reference("", "data", refuri=f"{up}book/data.html", internal=True),
             *file_links(figure["ids"], made, f"{up}values/"),
         ]
         line = nodes.paragraph("", classes=["figure-files"])

@@ -2,7 +2,8 @@
    this site alone; buttons that copy. */
 (() => {
   "use strict";
-  const KINDS = "figure, div.math, .citation, [id^='claim-']";
+  const KINDS = "figure, div.math, .citation";
+  const CLAIM = /^claim-c\d+$/;
   const LEFT_OUT = ".headerlink, .figure-files, .eqno, button, script, details, summary";
   const LINKS = ".bd-article a.internal[href*='#'], .bd-article .tile a[href*='#']";
   const DELAY = 250; // ms
@@ -26,8 +27,8 @@
   const targetOf = (page, url) => {
     const id = decodeURIComponent(url.hash.slice(1));
     const target = id && page?.getElementById(id);
-    if (!target?.matches(KINDS)) return null;
-    return target.id.startsWith("claim-") ? target.closest("li, tr, p") : target;
+    if (CLAIM.test(id)) return target?.closest("li, tr, p") ?? null;
+    return target?.matches(KINDS) ? target : null;
   };
 
   const copyOf = (target, url) => {

@@ -13,7 +13,7 @@
     if (!part) return "";
     for (const element of part.querySelectorAll(LEFT_OUT)) element.remove();
     for (const formula of part.querySelectorAll("span.math")) formula.replaceWith("…");
-    for (const cell of part.querySelectorAll("td, th, p, li, h1, h2, h3, h4"))
+    for (const cell of part.querySelectorAll("td, th, p, li, h1, h2, h3, h4, .tile span"))
       cell.append(" ");
     return part.textContent.replace(/\s+/g, " ").trim();
   };
