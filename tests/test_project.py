@@ -214,6 +214,13 @@ def test_binder_installs_the_lock_and_then_the_project():
     assert os.access(folder / "postBuild", os.X_OK)
 
 
+def test_neurolibre_finds_the_book_where_it_looks():
+    names = ["_config.yml", "_toc.yml", "book", "notebooks"]
+    links = sorted((ROOT / "content").iterdir())
+    assert [link.name for link in links] == names
+    assert [link.resolve() for link in links] == [ROOT / name for name in names]
+
+
 # ----------------------------------------------------------------------- data and files
 def tracked():
     """The files of the project as git sees them, new ones included."""
