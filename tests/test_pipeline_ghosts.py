@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 from helpers import data, ghosts
+
+pytest.importorskip("torch")
 from pipeline import descriptions, ghost_controls, wordnet
 from pipeline import ghosts as recorder
 

@@ -67,7 +67,7 @@ def setup(app) -> dict:
     app.connect("config-inited", drop_launch_buttons)
     app.connect("doctree-read", count_tables)
     app.connect("doctree-read", drop_empty_headings)
-    app.connect("doctree-read", add_phone_forms)
+    app.connect("doctree-read", add_phone_forms, priority=400)  # images: 500
     app.connect("doctree-read", link_files, priority=900)  # after the downloads'
     app.connect("builder-inited", index_prose)
     app.connect("html-page-context", add_excerpts)

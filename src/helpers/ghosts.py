@@ -184,7 +184,7 @@ def _corpus(values: np.ndarray, n_components: int, min_images: int = 2) -> np.nd
     checks.at_least("n_components", n_components, 1)
     if np.ndim(values) == 2 and np.shape(values)[1] == 0:
         raise ValueError("corpus_ghosts has no column: the category has no ghosts.")
-    return checks.embeddings(values, post_relu=True, min_images=min_images)
+    return checks.embeddings(values, True, min_images, "corpus_ghosts")
 
 
 def _decompose(x: np.ndarray, n_components: int) -> tuple[np.ndarray, ...]:
@@ -222,7 +222,7 @@ def top_images(scores: np.ndarray, n: int) -> np.ndarray:
     ``scores`` is (n_images, n_components), NaN for undefined components; ties keep the
     order of the images. Raises ValueError where ``n`` is not in 1..n_images.
     """
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = checks.real("scores", scores)
     if scores.ndim != 2 or not 1 <= n <= len(scores):
         got = f"shape {scores.shape}, n {n}"
         raise ValueError(f"scores must be 2-D and n in 1..n_images; got {got}.")
@@ -240,7 +240,7 @@ def label_enrichment(
     expected (by chance), p of the exact one-sided hypergeometric test (Fisher's) and
     adjusted_p (Holm, over all components and labels).
     """
-    scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+    scores, labels = checks.real("scores", scores), np.asarray(labels)
     if labels.shape != scores.shape[:1]:
         raise ValueError(f"labels must be ({len(scores)},); got shape {labels.shape}.")
     names, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)

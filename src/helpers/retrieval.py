@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from helpers import checks, data, sparsity
+from helpers import checks, data, rsa, sparsity
 
 RANKINGS = (
     "ghosts",  # mean activation of the category's ghost features
@@ -40,8 +40,8 @@ def query_scores(
     A score that is undefined (no ghosts, a constant embedding) is NaN. Raises
     ValueError for bad embeddings or different numbers of features.
     """
-    category = checks.embeddings(category, post_relu=True)
-    corpus = checks.embeddings(corpus, post_relu=True)
+    category = checks.embeddings(category, post_relu=True, name="category")
+    corpus = checks.embeddings(corpus, post_relu=True, name="corpus")
     if category.shape[1] != corpus.shape[1]:
         n_features, got = category.shape[1], corpus.shape[1]
         raise ValueError(
@@ -49,7 +49,7 @@ def query_scores(
         )
     poz = sparsity.percentage_of_zeros(category)
     often = sparsity.poz_order(poz)[: max(2, len(poz) // 5)]
-    mean, ghosts = category.mean(axis=0), corpus[:, poz == 1]
+    mean, ghosts = checks.in_range(category).mean(axis=0), corpus[:, poz == 1]
     n_ghosts = np.full(len(corpus), ghosts.shape[1])
     scores = (
         _ratio(ghosts.sum(axis=1), n_ghosts),
@@ -70,9 +70,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def _distance(x: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """1 - Pearson's r of each row with ``centre``, NaN where either is constant."""
-    rows, centre = x - x.mean(axis=1, keepdims=True), centre - centre.mean()
-    length = np.sqrt((rows**2).sum(axis=1) * (centre**2).sum())
-    return 1 - _ratio(rows @ centre, length)
+    return 1 - rsa.unit_rows(x) @ rsa.unit_rows(centre[None])[0]
 
 
 def negative_query(
@@ -129,7 +127,7 @@ def placements(scores: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.n
     Ties count half, and NaN as lowest. Both means are the area under the ROC curve.
     Raises ValueError where ``wanted`` (n_images,) is not bool or is all the same.
     """
-    scores, wanted = np.asarray(scores, dtype=np.float64), np.asarray(wanted)
+    scores, wanted = checks.real("scores", scores), checks.as_array("wanted", wanted)
     if wanted.dtype != bool or wanted.shape != scores.shape or len(set(wanted)) < 2:
         got = f"{wanted.dtype}, {wanted.shape}, {np.count_nonzero(wanted)} true"
         raise ValueError(
@@ -217,7 +215,8 @@ def class_ghosts(
     without ghosts. Halves are drawn at random, the same for all models. Raises
     ValueError where labels have another shape or a class has only one image.
     """
-    embeddings, labels = np.asarray(embeddings), np.asarray(labels)
+    embeddings = checks.as_array("embeddings", embeddings)
+    labels = checks.as_array("labels", labels)
     if embeddings.ndim != 3 or labels.shape != embeddings.shape[1:2]:
         got = f"{labels.shape} for embeddings {embeddings.shape}"
         raise ValueError(f"labels must be one per image of each model; got {got}.")

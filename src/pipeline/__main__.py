@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     train.add_argument("--device", default="cpu", help="cpu, or cuda: all as one batch")
     train.add_argument("--target", type=Path, help="default: the shipped file")
+    train.add_argument("--replace-shipped", action="store_true", help="if it exists")
 
     commands.add_parser("activations", help="of the shipped LeNet-5s, into _build/")
 

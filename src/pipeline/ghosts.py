@@ -300,7 +300,7 @@ def read_labels(folder: Path) -> tuple[list[Path], np.ndarray]:
 
     Raises ValueError where an image is missing.
     """
-    lines = (folder / "dataset.txt").read_text().splitlines()
+    lines = (folder / "dataset.txt").read_text("utf-8").splitlines()
     table = [line.rsplit(",", 1) for line in lines if line.strip()]
     files = [folder / "images" / Path(name.strip()).name for name, _ in table]
     if missing := [file.name for file in files if not file.is_file()]:

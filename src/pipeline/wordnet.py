@@ -67,7 +67,8 @@ def read_synsets(words: Path, wordnet: Path) -> tuple[np.ndarray, list[set[str]]
     def above(synset: str) -> set[str]:
         return {synset}.union(*map(above, parents[synset]))
 
-    lines = [line.split(" ", 1) for line in words.read_text().splitlines() if line]
+    text = words.read_text("utf-8")
+    lines = [line.split(" ", 1) for line in text.splitlines() if line]
     names = np.array([name.split(",")[0] for _, name in lines])
     return names, [above(synset[1:]) for synset, _ in lines]
 
