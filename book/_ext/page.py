@@ -198,7 +198,7 @@ def link_files(app, doctree) -> None:
         for link in links:
             line += [link, nodes.Text(" · ")]
         del line[-1]
-        figure += nodes.legend("", line)
+        figure += line  # a legend would open a second figcaption after two images
 
 
 def code_of(node: nodes.Node) -> nodes.Element | None:
