@@ -352,9 +352,10 @@ class NotebookFigure(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         _, path = self.env.relfn2path(self.arguments[0])
         self.env.note_dependency(path)
-        cell = figure_cell(nbformat.read(path, as_version=4), self.arguments[1])
+        notebook, name = nbformat.read(path, as_version=4), self.arguments[1]
+        cell = figure_cell(notebook, name)
         output = next(o for o in cell.outputs if "image/png" in o.get("data", {}))
-        picture = Path(self.env.app.doctreedir) / f"{self.arguments[1]}.png"
+        picture = Path(self.env.app.doctreedir) / f"{name}.png"
         picture.write_bytes(base64.b64decode(output.data["image/png"]))
         here = Path(self.env.doc2path(self.env.docname)).parent
         about = cell.metadata.mystnb.image
@@ -363,7 +364,11 @@ class NotebookFigure(SphinxDirective):
         if width := output.metadata.get("image/png", {}).get("width"):
             image["width"] = f"{width}px"
         caption = nodes.caption("", "", *self.parse_content_to_nodes()[0].children)
-        return [repeated_figure("", image, caption)]
+        figure = repeated_figure("", image, caption)
+        if form := phone_forms(notebook).get(name):
+            app, docname = self.env.app, self.env.docname
+            figure.insert(1, phone_image(app, docname, image, form))
+        return [figure]
 
 
 def figure_cell(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
