@@ -103,10 +103,7 @@ def add_phone_forms(app, doctree) -> None:
         for name in [name for name in figure["ids"] if name in forms]:
             image = next(figure.findall(nodes.image), None)
             if image is not None and "plot" in image["classes"]:
-                phone = phone_image(app, docname, image, forms[name])
-                # together: docutils expects a caption to be a figure's second part
-                image.replace_self(both := nodes.container())
-                both += [image, phone]
+                image.parent.insert(1, phone_image(app, docname, image, forms[name]))
 
 
 def phone_forms(notebook: nbformat.NotebookNode) -> dict[str, str]:
