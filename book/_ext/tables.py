@@ -188,9 +188,9 @@ def body_row(row: list[Tag], columns: dict, n_index: int) -> str:
         if j < n_index:
             cells.append(f'<th scope="row">{content}</th>')
             continue
-        found = span and INTERVAL.fullmatch(text_of(row[j]))
-        if found:
-            content = f"<span>{content}</span> {picture(ends(found), span)}"
+        if found := INTERVAL.fullmatch(text_of(row[j])):
+            drawn = picture(ends(found), span) if span else ""
+            content = f'<span class="interval">{content}</span> {drawn}'
         cells.append(f'<td data-label="{escape(label)}">{content}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
