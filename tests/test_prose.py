@@ -17,7 +17,7 @@ NAMES = re.compile(
     r"|(?:[Tt]he|lowest|highest|rarest) (?:5|10|20|30|80) % of (?:the|its) "
     r"(?:live )?(?:nodes|features)"
     r"|(?:lowest|highest|rarest|random|-PoZ|-SD) (?:5|20|30|80) %"
-    r"|PoZ (?:>|exceeds|above|of more than|up to) (?:80|90|95) %"
+    r"|PoZ (?:>|exceeds|above|of more than|of at least|up to) (?:80|90|95) %"
     r"|for more than 80 % of the images"
     # what a test or an interval promises, never what it turns out to do
     r"|nominal (?:5|95) %"
