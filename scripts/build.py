@@ -42,7 +42,7 @@ from notebooks import (
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 STRICT = ("-W", "-n", "--keep-going")
 PROBLEM = re.compile(r"WARNING: |ERROR: |CRITICAL: |^\w+Error\b")
-ADDRESS = re.compile(r'\b(?:href|src|data-from)="([^"]+)"')
+ADDRESS = re.compile(r'\b(?:href|src|data-from)="([^"<]+)"')
 GLUED = re.compile(r"\{glue:(?:text)?\}`(?:/([\w/]+)\.\w+::)?(\w+)(?::[^`]*)?`")
 """A number in prose: the page that it is from, if it is another, and its name."""
 PROGRESS = re.compile(r"(reading|writing) \w+\.\.\. *(\[ *\d+%\]) (\S+)")

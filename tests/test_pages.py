@@ -158,7 +158,7 @@ def test_figures_offer_their_values(sections):
 
 
 def test_rows_of_the_scoreboard_have_the_verdicts_of_their_pages(places, articles):
-    rows = pd.read_csv(HTML / "values" / "tab-rows.csv")
+    rows = pd.read_csv(HTML / "values" / "tab-scoreboard.csv")
     claims = tomllib.loads((ROOT / "book" / "claims.toml").read_text("utf-8"))["claim"]
     assert list(rows["key"]) == [
         row["key"] for claim in claims for row in claim["rows"]
