@@ -10,11 +10,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const root = document.getElementById("own-app");
   const about = JSON.parse(document.getElementById("own-about").textContent);
   const live = new URL("../live/", ownAssets).href;
-  const SOURCE = [
-    "import matplotlib, numpy, pandas, PIL, scipy, seaborn",
-    "import own_runner",
-    'own_runner.answer("/book/own/in", "/book/own/out")',
-  ].join("\n");
+  const LOAD = "import matplotlib, numpy, pandas, PIL, scipy, seaborn\nimport own_runner";
+  const ANSWER = 'own_runner.answer("/book/own/in", "/book/own/out")';
   const given = { files: [], judgments: null };
   let worker = null;
   let ready = null;
@@ -40,6 +37,11 @@ document.addEventListener("DOMContentLoaded", () => {
     made.addEventListener("click", action);
     return made;
   };
+
+  const suffix = (file) => /\.[^.]*$/.exec(file.name.toLowerCase())?.[0] ?? "";
+  const isPhoto = (file) => about.photos.includes(suffix(file));
+  const size = (bytes) => `${(bytes / 2 ** 20).toPrecision(3)} MB`;
+  const shortened = (name) => (name.length > 40 ? `${name.slice(0, 39)}…` : name);
 
   const types = [...about.files, ...about.photos].join(",");
   const files = make("input", { type: "file", id: "own-files", accept: types });
@@ -110,6 +112,7 @@ document.addEventListener("DOMContentLoaded", () => {
     results,
   );
   const obstacle = findObstacle();
+  setBusy(false);
   say(obstacle || "Python is loaded when you compute for the first time.");
   note();
 
@@ -126,11 +129,6 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   // -------------------------------------------------------------------------- files
-  const suffix = (file) => /\.[^.]*$/.exec(file.name.toLowerCase())?.[0] ?? "";
-  const isPhoto = (file) => about.photos.includes(suffix(file));
-  const size = (bytes) => `${(bytes / 2 ** 20).toPrecision(3)} MB`;
-  const shortened = (name) => (name.length > 40 ? `${name.slice(0, 39)}…` : name);
-
   /** Why files cannot be used, or "". The worker looks into them; this saves memory. */
   function refusal(all) {
     if (!all.length) return "Choose a file of activations, or photographs.";
@@ -203,8 +201,8 @@ document.addEventListener("DOMContentLoaded", () => {
       tick(() => `${step}, ${seconds(began)} s`);
       say("Computing.");
       await send(all, isExample);
-      const error = await run((text) => (step = text));
-      if (error) throw new Error(`This could not be computed: ${error}`);
+      const error = await run(ANSWER, false, (text) => (step = text));
+      if (error) throw new Error(`This could not be computed (${error}).`);
       const answer = JSON.parse(new TextDecoder().decode(await fetched("answer.json")));
       if (answer.refused) return say(answer.refused);
       await show(answer, isExample);
@@ -254,15 +252,15 @@ document.addEventListener("DOMContentLoaded", () => {
     worker.postMessage({ kind: "put", path: `own/in/${path}`, content }, [content]);
   }
 
-  /** Run the analysis; resolves with the name of an exception, or "". */
-  function run(step) {
+  /** Run Python and tell what it prints; resolves with the name of an exception, or "". */
+  function run(source, fresh, step) {
     return new Promise((resolve, reject) => {
       receive = ({ kind, type, data, error, message }) => {
         if (kind === "output" && type === "text") step(data.trim().split("\n").pop());
         else if (kind === "done") resolve(error);
         else if (kind === "failed") reject(new Error(message));
       };
-      worker.postMessage({ kind: "run", source: SOURCE, name: "<page>", fresh: true });
+      worker.postMessage({ kind: "run", source, name: "<page>", fresh });
     });
   }
 
@@ -298,6 +296,10 @@ document.addEventListener("DOMContentLoaded", () => {
         receive({ kind: "failed", message: event.message || "the worker stopped" });
       };
       worker.postMessage({ kind: "start", live, interrupt: null });
+    }).then(async () => {
+      arrived = "its libraries, ";
+      const error = await run(LOAD, true, () => {});
+      if (error) throw new Error(`Python's libraries could not be loaded (${error}).`);
     });
     return ready;
   }
