@@ -222,21 +222,19 @@ BAD_JUDGMENTS = {
     "shape": (np.ones((3, 3)), "similarity", "shape"),
     "kind": (np.eye(6), "", "larger numbers mean"),
     "flat": (np.ones((6, 6)), "similarity", "does not vary"),
-    "few": (np.where(np.eye(6, k=1) + np.eye(6, k=-1), np.arange(6), np.nan), None, ""),
+    "few": (None, "similarity", "hold 2 pairs"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_JUDGMENTS)
 def test_bad_judgments_are_refused(name, rng, tmp_path):
     square, kind, said = BAD_JUDGMENTS[name]
-    if kind is None:  # a single pair judged
-        square, kind = np.full((6, 6), np.nan), "similarity"
+    if square is None:
+        square = np.full((6, 6), np.nan)
         square[[0, 1, 0, 2], [1, 0, 2, 0]] = [1, 1, 2, 2]
     values = saved(tmp_path, "a.npy", rng.random((6, 8)))
     with pytest.raises(Refused, match=said) as error:
-        own_page.analyse(
-            own_page.load(values, saved(tmp_path, "j.npy", square), kind)
-        )
+        own_page.analyse(own_page.load(values, saved(tmp_path, "j.npy", square), kind))
     check_sentence(error)
 
 
@@ -244,6 +242,7 @@ JPEG = io.BytesIO()
 Image.new("RGB", (500, 400), "red").save(JPEG, "JPEG")
 BAD_PHOTOS = {
     "bomb.png": (png(60_000, 60_000), "pixels"),
+    "large.png": (png(9_000, 9_000), "pixels"),
     "hollow.png": (png(60, 60), "damaged"),
     "cut.jpg": (JPEG.getvalue()[:900], "damaged"),
     "drawing.png": (f"<svg xmlns='http://www.w3.org/2000/svg'>{HOSTILE}</svg>", "kind"),
@@ -317,7 +316,10 @@ def test_runner_answers_with_every_file_and_the_notebook_makes_them_again(
     for name, content in files.items():
         saved(tmp_path / "in", name, content)
     request = asked(
-        activations="<b>a.csv", reference="j.npy", kind="similarity", similarity="cosine"
+        activations="<b>a.csv",
+        reference="j.npy",
+        kind="similarity",
+        similarity="cosine",
     )
     made, out = answered(tmp_path, request)
     assert "refused" not in made, made

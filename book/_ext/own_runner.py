@@ -33,7 +33,9 @@ def answer(folder: str, out: str) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     try:
-        made = respond(json.loads((source / "request.json").read_text()), source, target)
+        made = respond(
+            json.loads((source / "request.json").read_text()), source, target
+        )
     except Refused as error:
         made = {"refused": str(error)}
     except Exception as error:  # whatever it is, the page says it in a sentence

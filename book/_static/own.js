@@ -337,7 +337,7 @@ document.addEventListener("DOMContentLoaded", () => {
       `${(100 * share).toFixed(1)} %`,
     ]);
     const parts = [
-      make("h3", { tabindex: -1 }, title),
+      make("h2", { tabindex: -1 }, title),
       make("ul", {}, ...said),
       table("Nodes of each kind", ["kind", "nodes", "share"], counts),
     ];
@@ -350,7 +350,7 @@ document.addEventListener("DOMContentLoaded", () => {
     ];
     if (answer.layers) others.push(link("layers.csv", "PoZ by layer (CSV)"));
     const list = others.map((one) => make("li", {}, one));
-    parts.push(make("h4", {}, "To keep"), make("ul", {}, ...list));
+    parts.push(make("h3", {}, "To keep"), make("ul", {}, ...list));
     results.replaceChildren(...parts);
     parts[0].focus({ preventScroll: false });
   }
@@ -400,7 +400,7 @@ document.addEventListener("DOMContentLoaded", () => {
     return make(
       "figure",
       { id: `own-${name}` },
-      make("h4", {}, title),
+      make("h3", {}, title),
       image,
       make("figcaption", {}, `${caption} `, links),
     );

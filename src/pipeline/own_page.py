@@ -176,7 +176,9 @@ def plain(name: str) -> str:
 
 def megabytes(n_bytes: int) -> str:
     """A size for a sentence."""
-    return f"{n_bytes / 2**20:,.3g} MB" if n_bytes < 2**30 else f"{n_bytes / 2**30:.3g} GB"
+    return (
+        f"{n_bytes / 2**20:,.3g} MB" if n_bytes < 2**30 else f"{n_bytes / 2**30:.3g} GB"
+    )
 
 
 # ----------------------------------------------------------------------- photographs
@@ -218,7 +220,9 @@ def see(
         files["judgments"] = f"{plain(Path(reference).name)}, read as {reference_kind}"
     names = tuple(plain(path.stem) for path in paths)
     about = f"Photographs, SqueezeNet {layer}", values, raters, names, files
-    return Given(inputs.Inputs(*about), thumbnails(pictures), by_layer(zeros, len(rows)))
+    return Given(
+        inputs.Inputs(*about), thumbnails(pictures), by_layer(zeros, len(rows))
+    )
 
 
 def picture(path: Path) -> np.ndarray:
@@ -232,15 +236,15 @@ def picture(path: Path) -> np.ndarray:
         with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
-                raise Refused(
-                    f"{name} has {width:,} x {height:,} pixels, and this page takes "
-                    f"{MOST_PIXELS // 10**6} million at most; make it smaller."
-                )
+                raise Image.DecompressionBombError
             image.draft("RGB", (2 * side, 2 * side))
             upright = ImageOps.exif_transpose(image).convert("RGB")
             squashed = upright.resize((side, side), Image.Resampling.BILINEAR)
-    except Refused:
-        raise
+    except Image.DecompressionBombError as error:
+        raise Refused(
+            f"{name} has more than {MOST_PIXELS // 10**6} million pixels, which is more "
+            "than this page takes; make it smaller."
+        ) from error
     except Exception as error:  # Pillow raises errors of many kinds
         raise Refused(
             f"{name} cannot be read as a photograph: it is damaged or of another kind; "
