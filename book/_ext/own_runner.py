@@ -38,7 +38,7 @@ def answer(folder: str, out: str) -> None:
         )
     except Refused as error:
         made = {"refused": str(error)}
-    except Exception as error:  # whatever it is, the page says it in a sentence
+    except Exception as error:  # noqa: BLE001 - the page says it in a sentence
         what = f"{type(error).__name__}: {first_line(error)}"
         made = {"refused": f"This could not be computed ({what})."}
     finally:
@@ -140,8 +140,8 @@ def words(name: str, found: own_page.Found) -> tuple[str, str]:
     target = "judgments" if a.has_reference else "the full matrix"
     caption = (
         f"R² with {target} as nodes enter. Bands: 95 % over images for the lowest PoZ "
-        f"first ({a.settings.n_resamples} resamples), over {a.settings.n_orders} orders "
-        "for the random ones."
+        f"first ({a.settings.n_resamples} resamples), over {a.settings.n_orders} "
+        "orders for the random ones."
     )
     return caption, "Three curves of R² by share of nodes: lowest, highest, random."
 

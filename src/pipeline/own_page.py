@@ -1,5 +1,5 @@
-"""What the page *Try your own* computes, in the reader's browser or in the notebook that
-the page hands out: files or photographs in, frames and figures out.
+"""What the page *Try your own* computes, in the reader's browser or in the notebook
+that the page hands out: files or photographs in, frames and figures out.
 
 Files are untrusted: they are read by `pipeline.readers`, after checks against what a
 page has room for, and photographs by Pillow. Everything that is refused is refused in
@@ -105,8 +105,9 @@ def check_file(path: Path) -> None:
             check_npz(path)
         elif len(file.readline(LONGEST_LINE)) >= LONGEST_LINE:
             raise Refused(
-                f"{plain(path.name)} has a line of more than {megabytes(LONGEST_LINE)}; "
-                "put each image into a line of its own, or save as .npy."
+                f"{plain(path.name)} has a line of more than "
+                f"{megabytes(LONGEST_LINE)}; put each image into a line of its own, or "
+                "save as .npy."
             )
 
 
@@ -140,8 +141,8 @@ def check_npy(path: Path, file, n_bytes: int) -> None:
         needed *= n
     if needed != n_bytes - file.tell():
         raise Refused(
-            f"{plain(path.name)} says shape {shape}, which is {needed} bytes, but holds "
-            f"{n_bytes - file.tell()}; save it again."
+            f"{plain(path.name)} says shape {shape}, which is {needed} bytes, but "
+            f"holds {n_bytes - file.tell()}; save it again."
         )
 
 
@@ -242,8 +243,8 @@ def picture(path: Path) -> np.ndarray:
             squashed = upright.resize((side, side), Image.Resampling.BILINEAR)
     except Image.DecompressionBombError as error:
         raise Refused(
-            f"{name} has more than {MOST_PIXELS // 10**6} million pixels, which is more "
-            "than this page takes; make it smaller."
+            f"{name} has more than {MOST_PIXELS // 10**6} million pixels, which is "
+            "more than this page takes; make it smaller."
         ) from error
     except Exception as error:  # Pillow raises errors of many kinds
         raise Refused(
