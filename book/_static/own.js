@@ -387,7 +387,8 @@ document.addEventListener("DOMContentLoaded", () => {
       make("thead", {}, make("tr", {}, ...head)),
       make("tbody", {}, ...body),
     );
-    return make("div", { class: "own-table" }, made);
+    const scrolls = { role: "region", tabindex: 0, "aria-label": caption };
+    return make("div", { class: "own-table", ...scrolls }, made);
   }
 
   async function drawn({ name, title, caption, alt, width, kind }, contents, link) {

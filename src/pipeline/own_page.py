@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 from scipy.spatial.distance import pdist
 
-from helpers import figures, rsa, squeezenet
+from helpers import data, figures, rsa, squeezenet
 from pipeline import census, formats, inputs, interop, own_network, report
 from pipeline import report_figures as drawers
 from pipeline.formats import Refused
@@ -46,7 +46,7 @@ MORE = "make report, in a clone of the repository, reads more"
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """What is analysed; `pictures` and `layers` are those of photographs."""
+    """What is analysed; pictures where there are any, layers for photographs."""
 
     inputs: inputs.Inputs
     pictures: np.ndarray | None = None  # (n_images, side, side, 3) uint8
@@ -83,7 +83,7 @@ def load(
     found = inputs.load(*files)
     check_room(found.values.shape)
     if not str(activations):
-        return Given(found)
+        return Given(found, thumbnails(data.load_objects92().images))
     labels = tuple(map(plain, found.labels))
     return Given(replace(found, name=plain(found.name), labels=labels))
 
@@ -428,7 +428,7 @@ def draw_map(ax: Axes, found: Found) -> Axes:
     """The map: photographs, names where there are few, or dots."""
     places, pictures = found.places, found.given.pictures
     x, y = places["x"].to_numpy(), places["y"].to_numpy()
-    side = 0.11 * max(np.ptp(x), np.ptp(y), 1e-9)
+    side = 0.5 / np.sqrt(len(x)) * max(np.ptp(x), np.ptp(y), 1e-9)
     if pictures is None:
         ax.plot(x, y, "o", markersize=4, alpha=0.8)
     for i, image in enumerate(found.analysis.images if pictures is not None else ()):
