@@ -17,6 +17,7 @@ document.addEventListener("DOMContentLoaded", () => {
   let ready = null;
   let receive = () => {};
   let busy = false;
+  let halted = ""; // why the reader's request was ended
   let clock = 0;
   let addresses = []; // of the files offered, for as long as they are
 
@@ -193,6 +194,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const wrong = isExample ? "" : refusal(all) || judgedRefusal();
     if (wrong) return say(wrong);
     setBusy(true);
+    halted = "";
     results.replaceChildren();
     try {
       await load();
@@ -209,7 +211,7 @@ document.addEventListener("DOMContentLoaded", () => {
       say(`Computed in ${seconds(began)} s, on this machine.`);
     } catch (problem) {
       end();
-      say(problem.message);
+      say(halted || problem.message);
     } finally {
       tick(null);
       setBusy(false);
@@ -307,6 +309,7 @@ document.addEventListener("DOMContentLoaded", () => {
   function halt(message) {
     if (!busy) return;
     const waiting = receive;
+    halted = message;
     end();
     waiting({ kind: "failed", message });
   }
