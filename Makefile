@@ -14,6 +14,7 @@ LABELS ?=
 ARRAY ?=
 OPTIONS ?=
 PORT ?= 8000
+MINUTES ?= 10
 
 # One thread per process and a fixed hash seed, so that every run gives the same bits.
 export OMP_NUM_THREADS := 1
@@ -33,10 +34,10 @@ PAGE_TESTS := tests/browser/test_looks.py tests/browser/test_live_sections.py te
 UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/test_pages.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test quick lint browser serve sync run report human train bench screenshots pdf card preview lock clean
+.PHONY: help install book test quick fuzz lint browser serve sync run report human train bench screenshots pdf card preview metadata lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/installed ## create .venv and install everything (needs the network once)
 
@@ -54,6 +55,9 @@ test: .venv/installed lint ## run all checks: style, unit tests, notebooks again
 
 quick: .venv/installed ## run only the fast unit tests
 	$(PYTEST) $(UNIT_TESTS) -m "not slow"
+
+fuzz: .venv/installed ## attack helpers with new hostile arrays for MINUTES=10
+	$(BIN)/python tests/fuzz/campaign.py $(MINUTES) --record
 
 lint: .venv/installed ## check style, private names and which package imports which
 	$(BIN)/ruff check .
@@ -81,8 +85,8 @@ human: .venv/installed ## record page 03's results from your copy of the judgmen
 	$(BIN)/python -m pipeline human "$(PETERSON)"
 
 train: .venv/installed ## train the LeNet-5 ensembles again (long)
-	$(BIN)/python -m pipeline train mnist
-	$(BIN)/python -m pipeline train cifar10
+	$(BIN)/python -m pipeline train mnist --replace-shipped
+	$(BIN)/python -m pipeline train cifar10 --replace-shipped
 
 bench: .venv/installed ## run the benchmarks (about ten minutes); NAMES="curve bootstrap" for a selection
 	$(BIN)/python -m benchmarks.run $(NAMES)
@@ -98,6 +102,9 @@ card: .venv/installed ## draw the card for social media in book/_static
 
 preview: .venv/installed ## take the picture of the book for README.md
 	@$(BIN)/python scripts/screenshots.py --preview book/_static/preview.png
+
+metadata: .venv/installed ## write codemeta.json, croissant.json and the like from CITATION.cff
+	@$(BIN)/python book/_ext/metadata.py
 
 lock: .venv/installed ## write requirements.lock and environment.yml from pyproject.toml; UPGRADE=--upgrade for the newest
 	@UV_FIND_LINKS= $(BIN)/python scripts/lock.py $(UPGRADE)

@@ -83,7 +83,7 @@ class Job:
 def sources() -> list[Path]:
     """The text of every page that has code cells."""
     pages = [*ROOT.glob("notebooks/*.md"), *ROOT.glob("book/*.md")]
-    return sorted(path for path in pages if "{code-cell}" in path.read_text())
+    return sorted(path for path in pages if "{code-cell}" in path.read_text("utf-8"))
 
 
 def read(path: Path, values: Mapping | None = None) -> NotebookNode:

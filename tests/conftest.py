@@ -7,6 +7,10 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("busy machine", deadline=None)  # others compute beside us
+settings.load_profile("busy machine")
 
 
 @pytest.fixture

@@ -24,6 +24,13 @@ def similarity_matrix(x, method):
     return out
 
 
+def pearson_pairs(x):
+    """Pearson's r of every pair of rows, in the precision of ``x``."""
+    rows = x - x.mean(axis=1, keepdims=True)
+    rows = rows / np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    return (rows @ rows.T)[np.triu_indices(len(x), 1)]
+
+
 def r_squared(a, b):
     pairs = np.triu_indices(len(a), 1)
     return stats.pearsonr(a[pairs], b[pairs]).statistic ** 2

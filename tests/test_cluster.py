@@ -1,8 +1,11 @@
 """Work on real worker processes: the same bits, and nothing finished is done again."""
 
 import errno
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -54,6 +57,21 @@ def fail(block):
     if block == 2:
         raise ValueError("no such block")
     return {"block": np.array(block)}
+
+
+def draw_and_wait_for_ever(block):
+    """`draw` of the first block; no other one ends."""
+    if block:
+        time.sleep(600)
+    return draw(0, block)
+
+
+def objects():
+    return {"x": np.array([{}, None])}
+
+
+def length(text):
+    return {"n": np.array(len(text))}
 
 
 def blocks(function, n=6, **shared):
@@ -248,6 +266,68 @@ def test_a_job_is_small_by_default_and_follows_the_configuration_of_dask():
 def test_wrong_schedulers_say_what_is_possible(options, message):
     with pytest.raises(ValueError, match=message), connect(**options):
         pass
+
+
+def script(folder, name, text):
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sbatch", ["echo no partition >&2; exit 1", "echo 7; exit 0"])
+def test_a_queue_that_starts_no_job_is_reported_soon(sbatch, tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    script(tmp_path, "sbatch", sbatch)
+    script(tmp_path, "scancel", "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(cluster, "PATIENCE", 2)
+    begin = time.monotonic()
+    with pytest.raises(ConnectionError, match="no worker of 'slurm'"), connect("slurm"):
+        pass
+    assert time.monotonic() - begin < 60
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers_and_one_that_ends_are_reported(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cluster, "PATIENCE", 2)
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port=0"]
+    command += ["--host=127.0.0.1", "--no-dashboard", f"--scheduler-file={tmp_path}/s"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    options = {"env": environment, "stderr": subprocess.DEVNULL}
+    scheduler, worker = subprocess.Popen(command, **options), None
+    try:
+        wait_for((tmp_path / "s").exists)
+        address = json.loads((tmp_path / "s").read_text("utf-8"))["address"]
+        with pytest.raises(ConnectionError, match="no worker"), connect(address):
+            pass
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", address]
+        worker = subprocess.Popen([*command, "--nthreads=1", "--no-nanny"], **options)
+        monkeypatch.setattr(cluster, "PATIENCE", 60)
+        with (
+            pytest.raises(Unfinished, match="1 of 2 units.*the scheduler ended"),
+            connect(address) as client,
+        ):
+            run(
+                blocks(draw_and_wait_for_ever, 2),
+                Store(tmp_path / "store"),
+                client,
+                watch=lambda *_: scheduler.kill(),
+            )
+    finally:
+        for process in filter(None, (scheduler, worker)):
+            process.kill()
+            process.wait()
+
+
+def test_objects_are_not_stored_and_long_text_is_an_argument(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(Unfinished, match="x must hold numbers or text, not objects"):
+        run([Unit(objects, {})], store)
+    (unit,) = units(length, {"text": "x" * 3000})
+    assert run([unit], store).results[0]["n"] == 3000
+    assert run([unit], store).reused == 1
 
 
 # ------------------------------------------------------------------------- the sweep

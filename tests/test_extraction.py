@@ -218,13 +218,39 @@ def test_a_damaged_cached_file_is_computed_again(toy, images, runs, cache):
     first = embed(toy, "6", images, preprocessing=SMALL)
     [path] = cache.iterdir()
     path.write_bytes(path.read_bytes()[:200])
+    with pytest.warns(UserWarning, match="is damaged and made again"):
+        embed(toy, "6", images, preprocessing=SMALL)
     for _ in range(2):
         again = embed(toy, "6", images, preprocessing=SMALL)
         np.testing.assert_array_equal(again, first)
     assert len(runs) == 2
 
 
+def test_features_are_returned_where_the_cache_cannot_be_written(toy, images, cache):
+    cache.parent.mkdir()
+    cache.write_text("a file where the folder should be", "utf-8")
+    with pytest.warns(UserWarning, match=r"not kept in .*features"):
+        features = embed(toy, "6", images, preprocessing=SMALL)
+    expected = embed(toy, "6", images, cache=False, preprocessing=SMALL)
+    np.testing.assert_array_equal(features, expected)
+
+
 # --------------------------------------------------------------------- preprocessing
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"crop": 0}, "crop must be at least 1; got 0"),
+        ({"resize": 25.5}, "resize must be a whole number"),
+        ({"sd": (1, 1, np.nan)}, "sd must be 3 numbers, sd above 0"),
+        ({"sd": (1, 1, 0)}, "sd above 0"),
+        ({"mean": (0, 0)}, "mean must be 3 numbers"),
+    ],
+)
+def test_settings_that_no_image_fits_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Preprocessing(**options)
+
+
 def test_preprocessing_is_the_published_one(images):
     weights = torchvision.models.VGG19_Weights.IMAGENET1K_V1
     published = [weights.transforms()(Image.fromarray(image)) for image in images]

@@ -10,7 +10,7 @@ from scipy import linalg, stats
 
 from helpers import data, ghosts
 from helpers.ghosts import component_stability, ghost_scores, label_enrichment
-from helpers.retrieval import MEASURES, RANKINGS, NegativeQuery
+from helpers.retrieval import RANKINGS
 from helpers.sparsity import ghost_features
 
 
@@ -196,7 +196,7 @@ def test_planted_label_is_found_and_no_other(rng):
     found = label_enrichment(ghost_scores(x, 3).scores, labels, 20)
     assert found.loc[(1, 1), "adjusted_p"] < 1e-6 and found.loc[(1, 1), "count"] == 20
     assert (found.drop((1, 1))["adjusted_p"] > 0.01).all()
-    assert ghosts.n_labelled(found) == 1
+    assert (found["adjusted_p"] < 0.05).sum() == 1
 
 
 def test_p_is_that_of_fishers_exact_test(rng):
@@ -215,7 +215,7 @@ def test_under_no_effect_false_alarms_stay_rare(rng):
     labels, alarms = np.repeat(np.arange(5), 40), 0
     for _ in range(300):
         enrichment = label_enrichment(rng.normal(size=(200, 4)), labels, 20)
-        alarms += ghosts.n_labelled(enrichment) > 0
+        alarms += (enrichment["adjusted_p"] < 0.05).any()
     assert alarms / 300 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
 
 
@@ -230,34 +230,6 @@ def test_undefined_components_are_not_tested(rng):
         label_enrichment(scores, labels[:4], 5)
 
 
-def test_relative_share_is_one_by_chance_with_the_interval_of_its_count():
-    in_category = np.arange(1000) < 200
-    value, low, high = ghosts.relative_share(np.arange(180, 380), in_category)
-    expected = stats.binomtest(20, 200).proportion_ci(method="exact")
-    assert (value, low * 0.2, high * 0.2) == pytest.approx((0.5, *expected))
-    assert ghosts.relative_share(np.arange(1000), in_category)[0] == 1
-    repeated = np.tile(np.arange(180, 380), (3, 1))
-    assert ghosts.relative_share(repeated, in_category) == (value, low, high)
-
-
-def test_relative_share_of_none_says_little_or_nothing():
-    value, low, high = ghosts.relative_share(np.arange(200), np.arange(1000) == 999)
-    assert value == low == 0 and high > 1
-    assert np.isnan(ghosts.relative_share(np.arange(4), np.zeros(4, bool))).all()
-
-
-def test_controls_set_ghosts_against_draws_of_random_features(rng):
-    x, labels = planted(rng)
-    random = {"labelled components": [0, 2], "category at the top": [0.5, 1.5]}
-    scores = ghost_scores(x, 3).scores
-    table = ghosts.controls(scores, labels, labels == 1, random, 20)
-    assert (table.loc[("labelled components", "ghosts")] == 1).all()
-    value, low, high = table.loc[("category at the top", "ghosts")]
-    assert low < value < high and value > 1
-    rows = table.xs("random", level="features")
-    assert rows["value"].tolist() == [1, 1] and rows["low"].tolist() == [0.05, 0.525]
-
-
 # --------------------------------------------------------------------- shipped records
 @pytest.fixture(scope="module")
 def recorded():
@@ -269,26 +241,23 @@ def test_record_agrees_with_itself(recorded):
     assert numbers == {"animals": 161, "fruits": 442, "vegetables": 376}
     n_top = recorded.top.groupby(["set", "component"]).size()
     assert (recorded.labels.groupby(["set", "component"])["count"].sum() == n_top).all()
-    labelled = recorded.controls.xs(
-        ("labelled components", "ghosts"), level=("measure", "features")
-    )
     for name, rows in recorded.labels.groupby("set"):
-        assert ghosts.n_labelled(rows) == labelled.loc[name, "value"]
-        query = NegativeQuery(recorded.measures.loc[name], recorded.curves.loc[name])
-        area = query.measures.loc["area", "value"]
-        assert area.index.tolist() == list(RANKINGS)
-        gain = query.measures.loc["gain", "value"]
-        np.testing.assert_allclose(gain, area["ghosts"] - area, atol=1e-6)
-        draws, summary = recorded.draws.loc[name], recorded.controls.loc[name]
-        random = summary.xs("random", level="features")["value"]
-        np.testing.assert_allclose(draws.mean()[random.index], random, rtol=1e-5)
-        assert (
-            recorded.areas.loc[name, "low"] <= recorded.areas.loc[name, "high"]
-        ).all()
+        of_ghosts = recorded.draws.loc[(name, "ghosts", 0)]
+        named = (rows["adjusted_p"] < 0.05).groupby("component").any().sum()
+        assert named == of_ghosts["labelled components"]
+        response = recorded.graded.loc[(name, "1")]
+        assert response["n_features"] == numbers[name]
+        assert of_ghosts["response"] == pytest.approx(response["value"], rel=1e-5)
+        first = recorded.looks.loc[name, 1]["value"]
+        np.testing.assert_allclose(of_ghosts[first.index], first, rtol=1e-5)
+        value = recorded.measures.loc[name]["value"].unstack("measure")
+        assert value.index.tolist() == sorted(RANKINGS)
+        gain = value.loc["ghosts", "area"] - value["area"]
+        np.testing.assert_allclose(value["gain"], gain, atol=1e-6)
         more = (recorded.random[name] >= recorded.counts.loc[name, "ghosts"]).sum()
         expected = (1 + more) / (1 + len(recorded.random))
         assert recorded.counts.loc[name, "p"] == pytest.approx(expected)
-    assert set(recorded.measures.index.unique("measure")) == set(MEASURES)
+    assert (recorded.areas["low"] <= recorded.areas["high"]).all()
 
 
 def test_table_of_labels_names_the_over_represented(recorded):
@@ -305,7 +274,18 @@ def test_shipped_activations_are_those_of_every_ghost():
     kinds = ghosts.kinds92(objects)
     features = [ghost_features(objects.embeddings[kind]) for kind in kinds.values()]
     assert np.array_equal(np.unique(np.concatenate(features)), stored["features"])
-    assert stored["kinds"].tolist() == list(kinds)
+    assert stored["sets"].tolist() == list(kinds)
+    n = len(stored["features"])
+    for bits, expected in zip(stored["ghosts"], features, strict=True):
+        member = np.unpackbits(bits, count=n).astype(bool)
+        assert np.array_equal(stored["features"][member], expected)
     assert stored["rankings"].tolist() == list(RANKINGS[:-1])
     assert stored["scores"].shape == (4, 5, 2000)
     assert np.isfinite(stored["scores"]).all()
+
+
+def test_shipped_ghosts_of_fruits_are_as_many_as_recorded(recorded):
+    stored = data.read_shipped("ghosts_fruits_cifar10.npz")
+    n = len(stored["features"])
+    counts = np.unpackbits(stored["ghosts"], axis=1, count=n).sum(axis=1)
+    assert counts.tolist() == recorded.counts.loc[stored["sets"], "ghosts"].tolist()

@@ -1,5 +1,5 @@
-"""The negative query: agreement with slow measures, ranks alone count, intervals,
-undefined scores, messages; ghosts of the classes of a network."""
+"""The negative query: agreement with slow measures and scikit-learn, ranks alone count,
+intervals, undefined scores, messages; ghosts of the classes of a network."""
 
 import numpy as np
 import pandas as pd
@@ -7,89 +7,126 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn import metrics
 
 from helpers import retrieval
 from helpers.retrieval import RANKINGS, class_ghosts, negative_query
 
 
-def slow_measures(scores, wanted):
-    """Area by comparing all pairs, average precision by walking down the scores."""
+def slow_area(scores, wanted):
+    """By comparing all pairs."""
     pairs = [(a > b) + (a == b) / 2 for a in scores[wanted] for b in scores[~wanted]]
-    precision, before = 0.0, 0.0
-    for threshold in np.unique(scores)[::-1]:
-        above = scores >= threshold
-        hit = (wanted & above).sum() / wanted.sum()
-        precision += (hit - before) * wanted[above].mean()
-        before = hit
-    return np.mean(pairs), precision
+    return np.mean(pairs)
+
+
+def slow_delong(scores, wanted):
+    """Covariance of areas from DeLong's structural components, pair by pair."""
+    kernel = [
+        [[(a > b) + (a == b) / 2 for b in row[~wanted]] for a in row[wanted]]
+        for row in scores
+    ]
+    kernel = np.array(kernel)
+    parts = np.cov(kernel.mean(axis=2)), np.cov(kernel.mean(axis=1))
+    return sum(
+        np.atleast_2d(p) / n for p, n in zip(parts, kernel.shape[1:], strict=True)
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=25))
-def test_measures_equal_slow_ones_also_with_ties(images):
+def test_area_equals_slow_one_and_scikit_learns_also_with_ties(images):
     scores, wanted = (np.array(x) for x in zip(*images, strict=True))
     assume(wanted.any() and not wanted.all())
-    query = negative_query({"a": scores}, wanted, np.random.default_rng(0), 5)
-    value = query.measures["value"].unstack().T.loc["a"]
-    area, precision = slow_measures(scores, wanted)
-    assert value["area"] == pytest.approx(area)
-    assert retrieval.roc_area(scores, wanted) == pytest.approx(area)
-    assert value["precision"] == pytest.approx(precision)
-    assert value["reverse"] == pytest.approx(slow_measures(-scores, ~wanted)[1])
+    area = retrieval.roc_area(scores, wanted)
+    assert area == pytest.approx(slow_area(scores, wanted))
+    assert area == pytest.approx(metrics.roc_auc_score(wanted, scores))
+    below, above = retrieval.placements(scores, wanted)
+    assert area == pytest.approx(above.mean()) and len(below) == wanted.sum()
+    query = negative_query({"a": scores, "b": -scores}, wanted)["value"]
+    assert query["area"].tolist() == pytest.approx([area, 1 - area])
+    assert query["gain"].tolist() == pytest.approx([0, 2 * area - 1])
 
 
-def test_only_ranks_matter_and_reversing_them_mirrors_the_area(rng):
+def test_covariance_is_that_of_the_structural_components(rng):
+    scores, wanted = rng.integers(0, 6, (3, 40)).astype(float), np.arange(40) < 13
+    areas, covariance = retrieval.delong(scores, wanted)
+    np.testing.assert_allclose(covariance, slow_delong(scores, wanted), atol=1e-12)
+    assert areas == pytest.approx([slow_area(row, wanted) for row in scores])
+
+
+def test_covariance_agrees_with_a_bootstrap_of_both_kinds_of_images(rng):
+    scores, wanted = rng.normal(size=(2, 300)), np.arange(300) < 100
+    scores += wanted
+    draws = []
+    for _ in range(600):
+        parts = [rng.choice(np.flatnonzero(k), k.sum()) for k in (wanted, ~wanted)]
+        images = np.concatenate(parts)
+        draws.append([retrieval.roc_area(s[images], wanted[images]) for s in scores])
+    covariance = retrieval.delong(scores, wanted)[1]
+    np.testing.assert_allclose(np.cov(np.transpose(draws)), covariance, atol=2e-4)
+
+
+def test_only_ranks_matter_and_a_ranking_gains_nothing_over_itself(rng):
     scores, wanted = rng.uniform(size=50), rng.uniform(size=50) < 0.6
-    rankings = {"s": scores, "exp": np.exp(3 * scores), "minus": -scores}
-    measures = negative_query(rankings, wanted, rng, 50).measures
-    area = measures.loc["area", "value"]
-    assert area["s"] == area["exp"] == pytest.approx(1 - area["minus"])
+    measures = negative_query({"s": scores, "exp": np.exp(3 * scores)}, wanted)
+    assert measures.loc["area"].loc["s"].equals(measures.loc["area"].loc["exp"])
     gain = measures.loc[("gain", "exp")]
     assert (gain[["value", "low", "high"]] == 0).all() and gain["p"] == 1
 
 
-def test_perfect_and_useless_rankings(rng):
+def test_perfect_and_useless_rankings():
     wanted = np.arange(40) < 30
-    rankings = {"perfect": wanted * 1.0, "none": np.zeros(40)}
-    query = negative_query(rankings, wanted, rng, 100)
-    value = query.measures["value"].unstack("measure")
-    assert value.loc["perfect", ["area", "precision", "reverse"]].tolist() == [1, 1, 1]
-    chance = query.measures["chance"].unstack("measure").loc["none"]
-    columns = ["area", "precision", "reverse"]
-    assert value.loc["none", columns].tolist() == chance[columns].tolist()
-    assert chance[columns].tolist() == [0.5, 0.75, 0.25]
-    assert query.measures.loc[("area", "perfect"), "low"] == 1
-    assert value.loc["none", "gain"] == 0.5
-    assert query.measures.loc[("gain", "none"), "p"] < 0.03
-    curve = query.curves["value"].unstack("x")
-    np.testing.assert_allclose(curve.loc[("ROC", "none")], retrieval.GRID)
-    np.testing.assert_allclose(curve.loc[("precision", "none")], 0.75)
-    np.testing.assert_allclose(curve.loc[("precision", "perfect")], 1)
+    measures = negative_query({"perfect": wanted * 1.0, "none": np.zeros(40)}, wanted)
+    area = measures.loc["area"]
+    assert area["value"].tolist() == [1, 0.5] and area.loc["perfect", "high"] == 1
+    assert 0.6 < area.loc["perfect", "low"] < 0.95 and area.loc["none", "low"] < 0.5
+    curve = retrieval.roc_curve(np.zeros(40), wanted)
+    np.testing.assert_allclose(curve, retrieval.GRID)
+    assert (retrieval.roc_curve(wanted * 1.0, wanted)[1:] == 1).all()
+
+
+def test_area_under_the_curve_is_the_area(rng):
+    scores, wanted = rng.integers(0, 9, 400) / 1.0, rng.uniform(size=400) < 0.4
+    scores += wanted
+    area = np.trapezoid(retrieval.roc_curve(scores, wanted), retrieval.GRID)
+    assert area == pytest.approx(retrieval.roc_area(scores, wanted), abs=0.003)
+    false_alarms, hits, _ = metrics.roc_curve(wanted, scores)
+    expected = np.interp(retrieval.GRID, false_alarms, hits)
+    np.testing.assert_allclose(retrieval.roc_curve(scores, wanted), expected)
+
+
+@pytest.mark.parametrize("area", [0.0, 0.5, 0.83, 1.0])
+def test_ends_of_the_interval_lie_z_standard_errors_from_the_area(area):
+    m, n = 12, 500
+    for end in retrieval.area_interval(area, m, n):
+        pairs = (m + n) / 2 - 1
+        shape = 1 + pairs * (1 - end) / (2 - end) + pairs * end / (1 + end)
+        error = np.sqrt(end * (1 - end) * shape / (m * n))
+        assert abs(end - area) == pytest.approx(retrieval.Z * error)
+    mirrored = 1 - np.array(retrieval.area_interval(1 - area, m, n))[::-1]
+    assert retrieval.area_interval(area, m, n) == pytest.approx(mirrored)
 
 
 def test_interval_covers_the_true_area_about_as_often_as_it_says(rng):
     true, inside = stats.norm.cdf(1 / np.sqrt(2)), []
-    for _ in range(150):
-        wanted = rng.uniform(size=80) < 0.5
-        query = negative_query({"a": rng.normal(size=80) + wanted}, wanted, rng, 150)
-        area = query.measures.loc[("area", "a")]
-        inside.append(area["low"] <= true <= area["high"])
-    assert 0.86 < np.mean(inside) <= 1
+    wanted = np.arange(80) < 12
+    for _ in range(400):
+        area = retrieval.roc_area(rng.normal(size=80) + wanted, wanted)
+        low, high = retrieval.area_interval(area, 12, 68)
+        inside.append(low <= true <= high)
+    assert 0.93 < np.mean(inside) < 1
 
 
-def test_resampling_equals_repeating_images(rng, monkeypatch):
-    scores, wanted = rng.integers(0, 6, 15).astype(float), np.arange(15) % 3 > 0
-    weights = rng.integers(1, 4, 15)
-    repeated = {"a": np.repeat(scores, weights)}
-    repeated = negative_query(repeated, np.repeat(wanted, weights), rng, 1)
-    drawn = np.stack([weights] * 3)
-    counts = "helpers.significance.bootstrap_counts"
-    monkeypatch.setattr(counts, lambda *_: drawn)
-    query = negative_query({"a": scores}, wanted, rng, 3)
-    for table in ("measures", "curves"):
-        expected = getattr(repeated, table)["value"]
-        for end in ("low", "high"):
-            np.testing.assert_allclose(getattr(query, table)[end], expected)
+def test_test_of_a_gain_keeps_its_level_with_few_images(rng):
+    wanted, alarms = np.arange(100) < 12, 0
+    for _ in range(500):
+        scores = rng.normal(size=(2, 100)) + wanted
+        gain = negative_query(dict(zip("ab", scores, strict=True)), wanted)
+        p = gain.loc[("gain", "b"), "p"]
+        low, high = gain.loc[("gain", "b"), ["low", "high"]]
+        assert (p < 0.05) == (low > 0 or high < 0)
+        alarms += p < 0.05
+    assert 0.01 < alarms / 500 < 0.08
 
 
 @pytest.mark.parametrize(
@@ -97,13 +134,13 @@ def test_resampling_equals_repeating_images(rng, monkeypatch):
     [
         ({"a": np.ones(4)}, np.ones(4, bool), "not all the same"),
         ({"a": np.ones(4)}, np.array([1, 0, 0, 1]), "bool"),
-        ({"a": np.ones(3)}, np.arange(4) < 2, r"each be \(4,\).*'a': \(3,\)"),
+        ({"a": np.ones(3)}, np.arange(4) < 2, r"wanted must be \(3,\)"),
         ({}, np.array([True, False]), r"got \{\}"),
     ],
 )
-def test_queries_that_cannot_be_judged_are_refused(scores, wanted, words, rng):
+def test_queries_that_cannot_be_judged_are_refused(scores, wanted, words):
     with pytest.raises(ValueError, match=words):
-        negative_query(scores, wanted, rng)
+        negative_query(scores, wanted)
 
 
 def test_scores_by_hand(rng):
@@ -127,19 +164,16 @@ def test_a_category_without_ghosts_has_no_ghost_ranking(rng):
         retrieval.query_scores(np.ones((2, 3)), np.ones((2, 4)), rng)
 
 
-def test_undefined_scores_come_last_and_without_any_there_are_no_measures(rng):
+def test_undefined_scores_come_last_and_without_any_there_are_no_measures():
     wanted = np.arange(20) < 8
     scores = np.where(np.arange(20) < 18, wanted, np.nan)
-    rankings = {"a": scores, "none": np.full(20, np.nan)}
-    query = negative_query(rankings, wanted, rng, 20)
-    value = query.measures.drop(columns=["chance", "p"]).unstack("measure")
-    assert value.loc["a", ("value", "area")] == 1 == retrieval.roc_area(scores, wanted)
+    query = negative_query({"a": scores, "none": np.full(20, np.nan)}, wanted)
+    value = query.drop(columns="p").unstack("measure")
+    assert value.loc["a", ("value", "area")] == 1
     assert value.loc["none"].isna().all() and value.loc["a"].notna().all()
-    assert query.curves.xs("none", level="ranking").isna().all(axis=None)
-    assert np.isnan(retrieval.roc_area(rankings["none"], wanted))
-    ties = {"a": np.where(np.arange(20) < 4, 1.0, np.nan)}
-    query = negative_query(ties, np.arange(20) % 2 == 0, rng, 20)
-    assert query.measures.loc[("area", "a"), "value"] == 0.5
+    ties = np.where(np.arange(20) < 4, 1.0, np.nan)
+    area = retrieval.roc_area(ties, np.arange(20) % 2 == 0)
+    assert area == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("wanted", [np.array([0, 1, 1]), np.array([True, False])])
@@ -161,23 +195,14 @@ def test_class_ghosts_of_a_network_that_gives_each_class_its_own_nodes(rng):
     nodes = np.repeat(np.eye(3), 2, axis=1)[labels] * rng.uniform(1, 2, (30, 6))
     x = np.stack([np.hstack([nodes, np.zeros((30, 1)), np.ones((30, 1))])] * 2)
     found = class_ghosts(x, labels, rng)
-    assert len(found.table) == 2 * 3
-    assert (found.table["count"] == 5).all() and (found.table["dead"] == 1).all()
-    assert (found.table["ghosts"] == 1).all() and set(RANKINGS) <= set(found.table)
-    response, diagonal = found.response.to_numpy(), np.eye(3, dtype=bool)
-    assert (response[diagonal] == 0).all() and (response[~diagonal] > 0.5).all()
-
-
-def test_expected_ghosts_of_a_class_are_those_of_as_many_random_images(rng):
-    x, labels = np.maximum(rng.normal(size=(20, 12)) - 1, 0), np.arange(20) % 2
-    found = class_ghosts(x[None], labels, rng).table
-    draws = [(x[rng.permutation(20)[:5]] == 0).all(axis=0).sum() for _ in range(4000)]
-    assert found["expected"].to_numpy() == pytest.approx(np.mean(draws), abs=0.15)
+    assert len(found) == 2 * 3
+    assert (found["count"] == 5).all() and (found["dead"] == 1).all()
+    assert (found["ghosts"] == 1).all() and set(RANKINGS) <= set(found)
 
 
 def test_a_class_without_ghosts_is_undefined(rng):
     found = class_ghosts(rng.uniform(1, 2, (1, 20, 4)), np.arange(20) % 2, rng)
-    assert found.response.isna().all(axis=None) and found.table["ghosts"].isna().all()
+    assert found["ghosts"].isna().all() and (found["count"] == 0).all()
 
 
 @pytest.mark.parametrize("labels", [np.arange(3), np.arange(20)])

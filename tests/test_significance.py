@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -87,6 +87,15 @@ def test_two_factor_variance_is_that_of_rsatoolbox():
     assert len(np.unique(np.sign(variance - both))) == 2  # bounded there and not
 
 
+def test_jackknife_test_is_a_t_test_with_the_variance_of_pseudovalues(differences):
+    observed, _, left_out = differences
+    low, high, p = significance.jackknife_test(observed, left_out).T
+    pseudo = 14 * left_out.mean(axis=0) - 13 * left_out
+    test = stats.ttest_1samp(pseudo[:, :3] - pseudo[:, :3].mean(axis=0), -observed[:3])
+    np.testing.assert_allclose(p[:3], test.pvalue)
+    np.testing.assert_array_equal((low <= 0) & (high >= 0), p >= 0.05)
+
+
 def test_maximum_statistic_agrees_with_a_loop(differences):
     observed, resampled, _ = differences
     result = significance.simultaneous_test(observed, resampled)
@@ -156,27 +165,6 @@ def test_holm_of_a_textbook_family():
     adjusted = significance.holm([0.01, 0.04, np.nan, 0.03, 0.005])
     np.testing.assert_allclose(adjusted, [0.03, 0.06, np.nan, 0.06, 0.02])
     assert significance.holm(np.full((2, 3), 0.01)).shape == (2, 3)
-
-
-R = st.floats(-0.9, 0.9)
-
-
-@given(R, R, R, st.integers(4, 500))
-def test_steiger_p_equals_its_formula(xy, xz, yz, n):
-    assume(np.linalg.det([[1, xy, xz], [xy, 1, yz], [xz, yz, 1]]) > 1e-3)
-    square = ((xy + xz) / 2) ** 2
-    c = yz * (1 - 2 * square) - square * (1 - 2 * square - yz**2) / 2
-    c /= (1 - square) ** 2
-    z = (np.arctanh(xy) - np.arctanh(xz)) * np.sqrt((n - 3) / (2 - 2 * c))
-    p = significance.steiger_p(xy, xz, yz, n)
-    assert p == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-6)
-    assert p == pytest.approx(significance.steiger_p(xz, xy, yz, n), rel=1e-9)
-
-
-def test_steiger_p_takes_arrays_and_leaves_the_same_embedding_undefined():
-    r = np.array([0.4, 0.5]), 0.5, np.array([0.9, 1.0])
-    p = significance.steiger_p(*r, 100)
-    np.testing.assert_array_equal(np.isnan(p), [False, True])
 
 
 # ------------------------------------------------------------ reliability of judgments
@@ -280,3 +268,9 @@ def test_refuses(function, values, message):
 def test_reliability_refuses_no_splits():
     with pytest.raises(ValueError, match="n_splits must be at least 1"):
         significance.split_half_reliability(raters()[1], 0, rng=random())
+
+
+def test_interval_of_a_share_is_that_of_scipy():
+    k, n = np.array([0, 3, 60, 1000]), 1000
+    expected = [stats.binomtest(int(one), n).proportion_ci() for one in k]
+    assert np.allclose(significance.share_interval(k, n).T, expected, atol=1e-12)

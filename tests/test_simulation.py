@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy import stats
 
 from helpers import data, rsa
@@ -110,3 +112,24 @@ def test_rates_count_intervals_that_hold_the_truth_and_small_p():
     assert a["half_width"] == 3 and a["bias"] == 0.5
     spread = stats.norm.ppf(0.975) * np.arange(10).std(ddof=1)
     assert a["relative_width"] == pytest.approx(3 / spread)
+
+
+R = st.floats(-0.9, 0.9)
+
+
+@given(R, R, R, st.integers(4, 500))
+def test_steiger_p_equals_its_formula(xy, xz, yz, n):
+    assume(np.linalg.det([[1, xy, xz], [xy, 1, yz], [xz, yz, 1]]) > 1e-3)
+    square = ((xy + xz) / 2) ** 2
+    c = yz * (1 - 2 * square) - square * (1 - 2 * square - yz**2) / 2
+    c /= (1 - square) ** 2
+    z = (np.arctanh(xy) - np.arctanh(xz)) * np.sqrt((n - 3) / (2 - 2 * c))
+    p = simulation.steiger_p(xy, xz, yz, n)
+    assert p == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-6)
+    assert p == pytest.approx(simulation.steiger_p(xz, xy, yz, n), rel=1e-9)
+
+
+def test_steiger_p_takes_arrays_and_leaves_the_same_embedding_undefined():
+    r = np.array([0.4, 0.5]), 0.5, np.array([0.9, 1.0])
+    p = simulation.steiger_p(*r, 100)
+    np.testing.assert_array_equal(np.isnan(p), [False, True])

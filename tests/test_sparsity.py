@@ -61,8 +61,8 @@ def test_rules_keep_the_first_nodes_of_the_order(poz):
 
 def test_bad_input_is_named():
     for function in (percentage_of_zeros, ghost_features):
-        with pytest.raises(ValueError, match=r"embeddings\[1, 0\] is -0.25.*ReLU"):
+        with pytest.raises(ValueError, match=r"post-ReLU.*embeddings\[1, 0\] is -0.25"):
             function([[1.0], [-0.25]])
-    for poz in ([[0.1]], [80.0, 20.0], [-0.1], [np.nan]):
+    for poz in ([[0.1]], [80.0, 20.0], [-0.1], [np.nan], 0.5):
         with pytest.raises(ValueError, match="poz must be"):
             poz_order(poz)

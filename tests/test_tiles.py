@@ -32,7 +32,7 @@ def test_each_claim_has_a_tile_with_its_verdict_that_leads_to_its_rows():
 
 
 def test_text_of_the_claims_is_escaped(monkeypatch):
-    odd = {"C1": {"title": "<b>&", "rows": []}}
+    odd = claims.read() | {"C1": claims.read()["C1"] | {"title": "<b>&"}}
     monkeypatch.setattr(claims, "read", lambda: odd)
     assert "&lt;b&gt;&amp;" in tiles.tiles({}, "d.html")[0]
 

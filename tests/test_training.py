@@ -74,12 +74,45 @@ def test_a_stopped_run_trains_only_the_missing_models(small, tmp_path, monkeypat
     assert seeds == [1] and paths[0] == first
 
 
+def test_a_damaged_model_is_named_and_trained_again(small, tmp_path):
+    (path,), models = trained(tmp_path)
+    content = bytearray(path.read_bytes())
+    flipped = content.copy()
+    flipped[len(content) // 2] ^= 1
+    for damaged in (flipped, content[: len(content) // 2], b""):
+        path.write_bytes(damaged)
+        with pytest.warns(UserWarning, match=r"seed000\.npz is damaged and made again"):
+            again = trained(tmp_path)[1]
+        assert same(again.parameters, models.parameters)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": -1}, "epochs must be at least 1; got -1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0; got nan"),
+        ({"learning_rate": -1e-3}, "learning_rate must be above 0"),
+        ({"models": 0}, "n_models must be at least 1"),
+        ({"workers": -2}, "n_workers must be at least 1"),
+        ({"device": "cuda"}, "'cuda' needs an NVIDIA GPU"),
+        ({"replace_shipped": False}, r"lenet5_mnist\.safetensors ships"),
+    ],
+)
+def test_the_command_refuses_before_it_trains(monkeypatch, wrong, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(training, "_train_and_save", lambda *_: pytest.fail("trained"))
+    options = {"models": 1, "epochs": None, "learning_rate": None, "workers": 1}
+    options |= {"device": "cpu", "target": None, "replace_shipped": True} | wrong
+    with pytest.raises(ValueError, match=message):
+        training.record("mnist", **options, command="text")
+
+
 def test_a_failing_run_leaves_no_half_written_model(small, tmp_path, monkeypatch):
-    def fail(tensors, path, **_):
+    def fail(path, **_):
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(training, "save_file", fail)
+    monkeypatch.setattr(np, "savez", fail)
     with pytest.raises(OSError, match="disk full"):
         trained(tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -125,7 +158,9 @@ def test_the_command_trains_packs_and_registers(small, tmp_path, monkeypatch):
     monkeypatch.setenv("HELPERS_SHIPPED", str(tmp_path))
     options = {"epochs": 1, "learning_rate": 0.004, "workers": 1, "device": "cpu"}
     monkeypatch.setenv("HELPERS_DATA", str(tmp_path / "cache"))
-    training.record("mnist", 2, **options, target=None, command="text")
+    training.record(
+        "mnist", 2, **options, target=None, replace_shipped=False, command="text"
+    )
     models = training.load_shipped("mnist")
     assert len(models) == 2 and models.origin["recipe"]["learning_rate"] == 0.004
     assert data.manifest()[0]["command"] == models.origin["command"] == "text"

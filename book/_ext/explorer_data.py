@@ -76,7 +76,9 @@ def write_once(folder: Path) -> None:
 def is_whole(folder: Path) -> bool:
     """Whether every file of ``folder`` is there and what it was when it was written."""
     sums = folder / SUMS
-    return sums.is_file() and not live_fetch.wrong(folder, json.loads(sums.read_text()))
+    if not sums.is_file():
+        return False
+    return not live_fetch.wrong(folder, json.loads(sums.read_text("utf-8")))
 
 
 def write(folder: Path) -> None:

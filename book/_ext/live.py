@@ -135,7 +135,7 @@ def write(app, exception) -> None:
 def write_runtime(folder: Path, source: Path) -> None:
     """Python for the browser, with a lock that lists only what is there."""
     copy(source.iterdir(), folder)
-    lock = json.loads((source / live_fetch.LOCK).read_text())
+    lock = json.loads((source / live_fetch.LOCK).read_text("utf-8"))
     trimmed = live_fetch.trimmed(lock, live_fetch.pinned()["files"])
     (folder / live_fetch.LOCK).write_text(json.dumps(trimmed))
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, sparse, stats
 
 from helpers import checks, significance
-from helpers.retrieval import class_ghosts, negative_query  # noqa: F401 - re-exported
 
 CIFAR10_OWN = {
     "animals": ("bird", "cat", "deer", "dog", "frog", "horse"),
@@ -184,7 +184,7 @@ def _corpus(values: np.ndarray, n_components: int, min_images: int = 2) -> np.nd
     checks.at_least("n_components", n_components, 1)
     if np.ndim(values) == 2 and np.shape(values)[1] == 0:
         raise ValueError("corpus_ghosts has no column: the category has no ghosts.")
-    return checks.embeddings(values, post_relu=True, min_images=min_images)
+    return checks.embeddings(values, True, min_images, "corpus_ghosts")
 
 
 def _decompose(x: np.ndarray, n_components: int) -> tuple[np.ndarray, ...]:
@@ -222,7 +222,7 @@ def top_images(scores: np.ndarray, n: int) -> np.ndarray:
     ``scores`` is (n_images, n_components), NaN for undefined components; ties keep the
     order of the images. Raises ValueError where ``n`` is not in 1..n_images.
     """
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = checks.real("scores", scores)
     if scores.ndim != 2 or not 1 <= n <= len(scores):
         got = f"shape {scores.shape}, n {n}"
         raise ValueError(f"scores must be 2-D and n in 1..n_images; got {got}.")
@@ -240,7 +240,7 @@ def label_enrichment(
     expected (by chance), p of the exact one-sided hypergeometric test (Fisher's) and
     adjusted_p (Holm, over all components and labels).
     """
-    scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+    scores, labels = checks.real("scores", scores), np.asarray(labels)
     if labels.shape != scores.shape[:1]:
         raise ValueError(f"labels must be ({len(scores)},); got shape {labels.shape}.")
     names, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
@@ -256,79 +256,20 @@ def label_enrichment(
     return table.assign(adjusted_p=significance.holm(p).ravel())
 
 
-def n_labelled(enrichment: pd.DataFrame) -> int:
-    """Components with an over-represented label (Holm, 5 %)."""
-    return int((enrichment["adjusted_p"] < 0.05).groupby("component").any().sum())
-
-
-def relative_share(top: np.ndarray, in_category: np.ndarray) -> tuple[float, ...]:
-    """Share of a category among images over its share of all, and its 95 % interval.
-
-    ``top`` holds positions in ``in_category`` (n_images,) bool. The interval
-    (Clopper-Pearson) takes distinct images as independent draws; repeats count once.
-    NaN for a category without images.
-    """
-    in_category, n = np.asarray(in_category, dtype=bool), len(np.unique(top))
-    share, at_the_top = in_category.mean(), in_category[top].mean()
-    if not share:
-        return np.nan, np.nan, np.nan
-    count = at_the_top * n
-    low = stats.beta.ppf(0.025, count, n - count + 1) if count > 0 else 0.0
-    high = stats.beta.isf(0.025, count + 1, n - count) if count < n else 1.0
-    return tuple(float(value / share) for value in (at_the_top, low, high))
-
-
-def controls(
-    scores: np.ndarray,
-    labels: np.ndarray,
-    in_category: np.ndarray,
-    random: Mapping[str, np.ndarray],
-    n_top: int,
-) -> pd.DataFrame:
-    """Top images of components of ghosts, against those of as many random features.
-
-    Arguments as of `label_enrichment` and `relative_share`. ``random`` has, for draws
-    of random features, both measures: the number of "labelled components" and the
-    relative share of the "category at the top", (n_draws,) each. By measure and
-    features ("ghosts", "random"): value, low, high; for draws, mean and where 95 % lie.
-    """
-    top = top_images(scores, n_top)
-    labelled = n_labelled(label_enrichment(scores, labels, n_top))
-    rows = {("labelled components", "ghosts"): (labelled, labelled, labelled)}
-    rows["category at the top", "ghosts"] = relative_share(top, in_category)
-    for measure, draws in random.items():
-        rows[measure, "random"] = (np.mean(draws), *np.quantile(draws, [0.025, 0.975]))
-    table = pd.DataFrame(rows, index=["value", "low", "high"]).T
-    return table.rename_axis(["measure", "features"])
-
-
 # ------------------------------------------------------------------- record and tables
-@dataclass(frozen=True, eq=False)
-class GhostRecord:
-    """Sets of images probed with a corpus that cannot be redistributed, by set."""
+def load(arrays: Mapping[str, np.ndarray]) -> SimpleNamespace:
+    """The frames in a file, as `pipeline.ghosts` wrote them: an attribute each.
 
-    counts: pd.DataFrame  # as `GhostCounts.table`, with dead ghosts and corpus images
-    overlap: pd.DataFrame  # as `GhostCounts.overlap`
-    random: pd.DataFrame  # as `GhostCounts.random`
-    components: pd.DataFrame  # as `component_stability`
-    labels: pd.DataFrame  # as `label_enrichment`
-    top: pd.DataFrame  # by component and rank, the label of each of the top images
-    controls: pd.DataFrame  # as `controls`
-    draws: pd.DataFrame  # of random features, by draw: the measures of `controls`
-    areas: pd.DataFrame  # of random features, by draw: ROC area with low and high
-    measures: pd.DataFrame  # this and curves as `retrieval.NegativeQuery`
-    curves: pd.DataFrame
-
-
-def load(arrays: Mapping[str, np.ndarray]) -> GhostRecord:
-    """The record in the arrays of a file that `pipeline.ghosts.save` wrote."""
+    Arrays that belong to no frame are left out.
+    """
     tables, levels = defaultdict(dict), defaultdict(list)
     for name, values in arrays.items():
-        frame, kind, column = name.split("/")
-        tables[frame][column] = values
-        levels[frame] += [column] if kind == "level" else []
+        if "/" in name:
+            frame, kind, column = name.split("/")
+            tables[frame][column] = values
+            levels[frame] += [column] if kind == "level" else []
     frames = {k: pd.DataFrame(t).set_index(levels[k]) for k, t in tables.items()}
-    return GhostRecord(**frames)
+    return SimpleNamespace(**frames)
 
 
 def overlap_square(overlap: pd.DataFrame) -> pd.DataFrame:
@@ -338,8 +279,12 @@ def overlap_square(overlap: pd.DataFrame) -> pd.DataFrame:
     return sets.where(below, chance.where(above))
 
 
-def label_table(record: GhostRecord, n_components: int = 6) -> pd.DataFrame:
-    """Over-represented labels of components (count, expected); first top images."""
+def label_table(record: SimpleNamespace, n_components: int = 6) -> pd.DataFrame:
+    """Over-represented labels of components (count, expected); first top images.
+
+    ``record`` has the frames "labels" (`label_enrichment`) and "top", a "label" by set,
+    component and rank.
+    """
     over = record.labels[record.labels["adjusted_p"] < 0.05].sort_values("adjusted_p")
     shown = "{0.label} ({0.count:.0f}, {0.expected:.1f})".format
     over["text"] = [shown(row) for row in over.reset_index("label").itertuples()]

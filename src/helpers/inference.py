@@ -22,6 +22,7 @@ from helpers.significance import (
     calibrated_test,
     corrected_t,
     interval,
+    jackknife_test,
     minus_last,
     simultaneous_test,
     two_factor_test,
@@ -93,7 +94,7 @@ def prepare(
         embedding need not be among them. Memory: n_sizes * n_pairs * 32 bytes.
     similarity : as `helpers.rsa.similarity_matrix`.
     """
-    x = checks.embeddings(embeddings, min_images=4)
+    x = checks.in_range(checks.embeddings(embeddings, min_images=4))
     order = checks.order(order, x.shape[1])
     sizes = spaced_sizes(x.shape[1]) if sizes is None else sizes
     sizes = checks.sizes(sizes, x.shape[1])
@@ -103,20 +104,14 @@ def prepare(
 
 def _human_pairs(human: np.ndarray, n_images: int) -> np.ndarray:
     """Judgments (n_pairs,), NaN where missing."""
-    human = np.asarray(human, dtype=np.float64)
-    missing = np.isnan(human)
-    try:
-        pairs = checks.reference(np.where(missing, 0, human), n_images)
-        missing = checks.reference(missing, n_images) != 0
-    except ValueError as error:
-        raise ValueError(str(error).replace("reference", "human")) from None
-    judged = pairs[~missing]
+    pairs = checks.reference(human, n_images, "human", may_miss=True)
+    judged = pairs[np.isfinite(pairs)]
     if len(judged) < 3 or np.ptp(judged) <= _ROUNDING * np.abs(judged).max():
         raise ValueError(
             "human must hold at least 3 judged pairs that are not all equal; "
             f"got {len(judged)} judged pairs."
         )
-    return np.where(missing, np.nan, pairs)
+    return pairs
 
 
 def spaced_sizes(n_features: int, n_sizes: int = 200) -> np.ndarray:
@@ -137,9 +132,9 @@ def bootstrap_curve(
     """Insertion curve against human judgments, bootstrapped over images.
 
     The population is that of images; network, order and raters are held fixed. The
-    percentile test is conservative, as a resample counts the noise of single pairs
-    three times; the calibrated one is its sensitivity analysis. For the error rates of
-    both see `pipeline.simulation`.
+    percentile test is conservative where the noise of single pairs dominates, as a
+    resample counts it three times. For the error rates of all tests, and the choice of
+    the primary one, see `pipeline.simulation`.
 
     ``n_resamples`` is at least 2; the smallest p is 2 / (n_resamples + 1).
 
@@ -149,9 +144,10 @@ def bootstrap_curve(
     all features with ratio_low and ratio_high, formed within each resample; its
     difference from that R2 with difference_low, difference_high and p (percentile).
     calibrated_low, _high and _p are those of the difference by `calibrated_test`,
-    calibrated_r2_low, calibrated_ratio_low, ... those of the others; all_low, all_high
-    and all_p hold for the difference at all sizes at once. n_undefined resamples
-    without R2 at a size where the sample has it are left out.
+    calibrated_r2_low, calibrated_ratio_low, ... those of the others, jackknife_low, ...
+    those of the difference by `jackknife_test`; all_low, all_high and all_p hold for it
+    at all sizes at once. n_undefined resamples without R2 at a size where the sample
+    has it are left out.
 
     Raises
     ------
@@ -184,6 +180,8 @@ def bootstrap_curve(
         columns = [f"calibrated_{prefix}{end}" for end in ("low", "high", "p")]
         curve[columns] = calibrated
     curve["p"] = two_sided_p(drawn)
+    columns = [f"jackknife_{end}" for end in ("low", "high", "p")]
+    curve[columns] = jackknife_test(value, without)
     curve[["all_low", "all_high", "all_p"]] = simultaneous_test(value, drawn)
     curve = curve.drop(columns=["calibrated_r2_p", "calibrated_ratio_p"])
     return curve.assign(n_undefined=n_resamples - len(usable))

@@ -13,10 +13,15 @@ import pandas as pd
 
 from helpers import inference, significance, sparsity
 
-PRIMARY = "calibrated"
-"""The columns of `bootstrap_curve` that hold the primary intervals start with this."""
+PRIMARY = {
+    "low": "jackknife_low",
+    "high": "jackknife_high",
+    "p": "jackknife_p",
+    "ratio_low": "calibrated_ratio_low",
+    "ratio_high": "calibrated_ratio_high",
+}
+"""Primary intervals and p, and what `bootstrap_curve` calls them."""
 GAIN = ("gain", "gain_low", "gain_high", "gain_p")
-_ENDS = ("low", "high", "p", "ratio_low", "ratio_high")
 
 
 # ----------------------------------------------------------------------- one analysis
@@ -102,7 +107,7 @@ def predict(
     if raters is not None:
         few = replace(given, sizes=np.unique([k for k in kept.values() if k]))
         both = inference.two_factor(few, raters, n_resamples, rng=rng)
-        both = both.rename(columns={end: f"new_{end}" for end in _ENDS})
+        both = both.rename(columns={end: f"new_{end}" for end in PRIMARY})
     return Prediction(
         name=name,
         n_images=len(given.embeddings),
@@ -123,16 +128,12 @@ def _of_rules(
     kept: dict[str, int],
     both: pd.DataFrame,
 ) -> pd.DataFrame:
-    """A row per rule, NaN where it keeps no feature: the curve, Steiger's pairs_p, and
-    of `two_factor`, if there are raters, new_low, new_high, new_p, ...
+    """A row per rule, NaN where it keeps no feature: the curve and, of `two_factor`, if
+    there are raters, new_low, new_high, new_p, ...
     """
     sizes = np.array(list(kept.values()))
     at = np.searchsorted(given.sizes, np.maximum(sizes, given.sizes[0]))
-    human = given.human[given.judged]
-    r = np.corrcoef([human, *given.similarities[[*at, -1]]])
-    correlations = r[0, 1:-1], r[0, -1], r[-1, 1:-1]
-    pairs_p = significance.steiger_p(*correlations, len(human))
-    frame = curve.iloc[at].assign(pairs_p=pairs_p)
+    frame = curve.iloc[at]
     frame = frame.join(both.drop(columns=["difference", "ratio"], errors="ignore"))
     frame.loc[sizes == 0] = np.nan
     frame.index = pd.Index(kept, name="rule")
@@ -140,15 +141,14 @@ def _of_rules(
 
 
 def primary(rules: pd.DataFrame) -> pd.DataFrame:
-    """A curve or rules with the primary intervals as low, high, p, ratio_low, _high.
+    """A curve or rules with the intervals of `PRIMARY` under their names there.
 
-    These are `PRIMARY` or, where there are raters, those for new raters as well; then
-    images_low, images_high and images_p are of the former. percentile_p stays too.
+    Where there are raters, they are those for new raters as well; images_low,
+    images_high, images_p, ... are those for new images only. Also percentile_p.
     """
-    names = {"p": "percentile_p"} | {f"{PRIMARY}_{end}": end for end in _ENDS}
-    table = rules.drop(columns=["low", "high", "ratio_low", "ratio_high"])
-    table = table.rename(columns=names)
-    for end in _ENDS if "new_p" in table else ():
+    table = rules.assign(percentile_p=rules["p"])
+    table = table.assign(**{end: rules[name] for end, name in PRIMARY.items()})
+    for end in PRIMARY if "new_p" in rules else ():
         table[f"images_{end}"] = table[end]
         table[end] = table.pop(f"new_{end}").fillna(table[end])
     return table

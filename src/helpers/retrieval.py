@@ -7,13 +7,13 @@ are scored too, and all rankings are measured in the same way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
-from helpers import checks, data, significance, sparsity
+from helpers import checks, data, rsa, sparsity
 
 RANKINGS = (
     "ghosts",  # mean activation of the category's ghost features
@@ -25,30 +25,10 @@ RANKINGS = (
 )
 """Rankings that `query_scores` gives, the paper's first."""
 
-MEASURES = ("area", "precision", "reverse", "gain")
-"""ROC area; average precision; average precision of the category itself when the
-ranking is reversed; ROC area of the first ranking minus that of each."""
-
-CURVES = ("ROC", "precision")
-"""Hit rate at each false alarm rate; precision at each recall."""
+Z = float(stats.norm.ppf(0.975))
 
 GRID = np.linspace(0, 1, 101)
-"""False alarm rates and recalls at which the curves are given."""
-
-
-@dataclass(frozen=True, eq=False)
-class NegativeQuery:
-    """How well rankings answer the query; NaN for a ranking without a defined score.
-
-    ``low`` and ``high`` enclose 95 % of bootstrap resamples of the images.
-    """
-
-    # by measure of `MEASURES` and ranking: value, low, high, chance (of a random order;
-    # NaN for the gain) and p (two-sided, that there is no gain; else NaN)
-    measures: pd.DataFrame
-    curves: (
-        pd.DataFrame
-    )  # by curve of `CURVES`, ranking and x of `GRID`: value, low, high
+"""False alarm rates at which `roc_curve` is given."""
 
 
 def query_scores(
@@ -60,8 +40,8 @@ def query_scores(
     A score that is undefined (no ghosts, a constant embedding) is NaN. Raises
     ValueError for bad embeddings or different numbers of features.
     """
-    category = checks.embeddings(category, post_relu=True)
-    corpus = checks.embeddings(corpus, post_relu=True)
+    category = checks.embeddings(category, post_relu=True, name="category")
+    corpus = checks.embeddings(corpus, post_relu=True, name="corpus")
     if category.shape[1] != corpus.shape[1]:
         n_features, got = category.shape[1], corpus.shape[1]
         raise ValueError(
@@ -69,7 +49,7 @@ def query_scores(
         )
     poz = sparsity.percentage_of_zeros(category)
     often = sparsity.poz_order(poz)[: max(2, len(poz) // 5)]
-    mean, ghosts = category.mean(axis=0), corpus[:, poz == 1]
+    mean, ghosts = checks.in_range(category).mean(axis=0), corpus[:, poz == 1]
     n_ghosts = np.full(len(corpus), ghosts.shape[1])
     scores = (
         _ratio(ghosts.sum(axis=1), n_ghosts),
@@ -90,130 +70,131 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def _distance(x: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """1 - Pearson's r of each row with ``centre``, NaN where either is constant."""
-    rows, centre = x - x.mean(axis=1, keepdims=True), centre - centre.mean()
-    length = np.sqrt((rows**2).sum(axis=1) * (centre**2).sum())
-    return 1 - _ratio(rows @ centre, length)
+    return 1 - rsa.unit_rows(x) @ rsa.unit_rows(centre[None])[0]
 
 
 def negative_query(
-    scores: Mapping[str, np.ndarray],
-    wanted: np.ndarray,
-    rng: np.random.Generator,
-    n_resamples: int = 1000,
-) -> NegativeQuery:
+    scores: Mapping[str, np.ndarray], wanted: np.ndarray
+) -> pd.DataFrame:
     """Measure rankings of a corpus as answers to the query "not this category".
 
-    Parameters
-    ----------
-    scores : by name of the ranking, (n_images,) as `query_scores` gives; ranked from
-        high to low, NaN last, ties together. The gain is that of the first ranking.
-    wanted : (n_images,) bool, the images that are *not* in the category.
-    rng : draws the resamples of the images, the same ones for all rankings. Resamples
-        with only one kind of image are left out.
-
-    Raises
-    ------
-    ValueError : no scores, scores of another shape, wanted not bool or all the same.
+    ``scores`` has, by name of the ranking, (n_images,) as `query_scores` gives;
+    ``wanted`` (n_images,) bool marks the images that are *not* in the category. By
+    measure and ranking: value with its 95 % interval over images, low and high, and p.
+    The "area" is that under the ROC curve (`roc_area`, `area_interval`); the "gain" is
+    the first ranking's area minus that of each (`delong`, `gain_test`). NaN for a
+    ranking without a defined score. Raises ValueError as `delong`, or for no scores.
     """
-    wanted = np.asarray(wanted)
-    _check_query(scores, wanted)
-    weights = significance.bootstrap_counts(len(wanted), n_resamples, rng).astype(float)
-    weights = weights[(weights @ wanted > 0) & (weights @ ~wanted > 0)]
-    weights = np.vstack([np.ones(len(wanted)), weights])  # first the images as they are
-    parts = [_measure(np.asarray(s, float), wanted, weights) for s in scores.values()]
-    area, precision, reverse, roc, pr = map(np.stack, zip(*parts, strict=True))
-    gain = area[0] - area
-    values = np.stack([area, precision, reverse, gain])
-    measures = _summary(values, measure=MEASURES, ranking=list(scores))
-    chance = {"area": 0.5, "precision": wanted.mean(), "reverse": 1 - wanted.mean()}
-    measures["chance"] = measures.index.get_level_values("measure").map(chance)
-    measures.loc["gain", "p"] = significance.two_sided_p(gain[:, 1:].T)
-    values = np.stack([roc, pr]).swapaxes(2, 3)
-    curves = _summary(values, curve=CURVES, ranking=list(scores), x=GRID)
-    return NegativeQuery(measures, curves)
+    if not scores:
+        raise ValueError("scores must name at least one ranking; got {}.")
+    area, covariance = delong(np.array([*scores.values()], dtype=float), wanted)
+    counts = np.count_nonzero(wanted), np.count_nonzero(~np.asarray(wanted))
+    ends = np.array([area_interval(a, *counts) for a in area]).T
+    low, high, p = gain_test(area[0] - area, gain_error(covariance), min(counts))
+    parts = {
+        "area": [area, *ends, np.full_like(area, np.nan)],
+        "gain": [area[0] - area, low, high, p],
+    }
+    columns = ["value", "low", "high", "p"]
+    frames = {
+        name: pd.DataFrame(dict(zip(columns, part, strict=True)), list(scores))
+        for name, part in parts.items()
+    }
+    return pd.concat(frames, names=["measure", "ranking"])
 
 
-def _check_query(scores: Mapping[str, np.ndarray], wanted: np.ndarray) -> None:
-    if wanted.dtype != bool or wanted.ndim != 1 or len(set(wanted)) < 2:
-        got = f"{wanted.dtype}, {np.count_nonzero(wanted)} of {wanted.size} true"
+def gain_error(covariance: np.ndarray) -> np.ndarray:
+    """Standard errors of the first area minus each, from the covariance of areas."""
+    variance = covariance[0, 0] + np.diag(covariance) - 2 * covariance[0]
+    return np.sqrt(np.maximum(variance, 0))
+
+
+def gain_test(gain: np.ndarray, error: np.ndarray, n_few: int) -> np.ndarray:
+    """Low, high and two-sided p, (3, n), of gains with standard errors, (n,) each.
+
+    By Student's t with one degree of freedom less than there are images of the rarer
+    kind, which carry most of the error. p is 1 for a ranking that is the first again.
+    """
+    half = stats.t.ppf(0.975, n_few - 1) * error
+    scale = np.where(error < 1e-9, np.inf, error)
+    p = 2 * stats.t.sf(np.abs(gain) / scale, n_few - 1)
+    return np.array([gain - half, gain + half, p])
+
+
+def placements(scores: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of other images below each wanted one, of wanted ones above each other one.
+
+    Ties count half, and NaN as lowest. Both means are the area under the ROC curve.
+    Raises ValueError where ``wanted`` (n_images,) is not bool or is all the same.
+    """
+    scores, wanted = checks.real("scores", scores), checks.as_array("wanted", wanted)
+    if wanted.dtype != bool or wanted.shape != scores.shape or len(set(wanted)) < 2:
+        got = f"{wanted.dtype}, {wanted.shape}, {np.count_nonzero(wanted)} true"
         raise ValueError(
-            f"wanted must be (n_images,) bool, not all the same; got {got}."
+            f"wanted must be {scores.shape} bool, not all the same; got {got}."
         )
-    shapes = {name: np.shape(values) for name, values in scores.items()}
-    if set(shapes.values()) != {wanted.shape}:
-        raise ValueError(
-            f"scores must each be {wanted.shape}, as wanted; got {shapes}."
-        )
-
-
-def _summary(values: np.ndarray, **levels) -> pd.DataFrame:
-    """Values observed, first along the last axis, with 95 % intervals of the rest."""
-    band = np.full((2, *values.shape[:-1]), np.nan)
-    if values.shape[-1] > 1:
-        band = np.quantile(values[..., 1:], [0.025, 0.975], axis=-1)
-    columns = np.stack([values[..., 0], *band], axis=-1).reshape(-1, 3)
-    rows = pd.MultiIndex.from_product(levels.values(), names=levels.keys())
-    return pd.DataFrame(columns, rows, ["value", "low", "high"])
+    filled = np.nan_to_num(scores, nan=-np.inf)
+    ranks, (one, other) = stats.rankdata(filled), (filled[wanted], filled[~wanted])
+    below = (ranks[wanted] - stats.rankdata(one)) / len(other)
+    above = 1 - (ranks[~wanted] - stats.rankdata(other)) / len(one)
+    undefined = np.nan if np.isnan(scores).all() else 0.0
+    return below + undefined, above + undefined
 
 
 def roc_area(scores: np.ndarray, wanted: np.ndarray) -> float:
     """Area under the ROC curve: chance that a wanted image scores above another one.
 
-    Ties count half, and NaN as lowest. NaN where ``wanted`` (n_images,) bool is all the
-    same, or every score is NaN. Raises ValueError for a bad ``wanted``.
+    Conventions and errors as `placements`; NaN where every score is.
     """
-    scores, wanted = np.asarray(scores, dtype=np.float64), np.asarray(wanted)
-    if wanted.dtype != bool or wanted.shape != scores.shape:
-        got = f"{wanted.dtype}, {wanted.shape}"
-        raise ValueError(f"wanted must be {scores.shape} bool, as scores; got {got}.")
-    n_pairs = np.count_nonzero(wanted) * np.count_nonzero(~wanted)
-    if np.isnan(scores).all() or not n_pairs:
-        return float("nan")
-    ranks = stats.rankdata(np.nan_to_num(scores, nan=-np.inf))[wanted]
-    return float((ranks.sum() - len(ranks) * (len(ranks) + 1) / 2) / n_pairs)
+    return float(placements(scores, wanted)[0].mean())
 
 
-def _measure(
-    score: np.ndarray, wanted: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """Area, average precision, that of the reverse, ROC and precision curves.
+def delong(scores: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Areas (n_rankings,) under the ROC curves of scores (n_rankings, n_images), and
+    their covariance over images (DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44).
 
-    One of each per row of ``weights`` (n_resamples, n_images): how often images count.
+    Conventions and errors as `placements`; NaN covariance with one image of a kind.
     """
-    undefined, score = np.isnan(score).all(), np.where(np.isnan(score), -np.inf, score)
-    order = np.argsort(-score, kind="stable")
-    ranked = score[order]
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # ties together
-    parts = []
-    for block in np.array_split(weights[:, order], max(1, weights.size // 2_000_000)):
-        hits = np.cumsum(block * wanted[order], axis=1)[:, ends]
-        alarms = np.cumsum(block * ~wanted[order], axis=1)[:, ends]
-        parts.append(_from_counts(hits, alarms))
-    measures = tuple(map(np.concatenate, zip(*parts, strict=True)))
-    return tuple(np.full_like(m, np.nan) for m in measures) if undefined else measures
+    pairs = zip(*(placements(row, wanted) for row in scores), strict=True)
+    below, above = map(np.array, pairs)
+    covariance = np.zeros((len(below), len(below)))
+    for part in (below, above):
+        centred, n = part - part.mean(axis=1, keepdims=True), part.shape[1]
+        covariance += centred @ centred.T / (n * (n - 1) or np.nan)
+    return below.mean(axis=1), covariance
 
 
-def _from_counts(hits: np.ndarray, alarms: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Measures from numbers of wanted and other images at or above each threshold.
+def area_interval(area: float, m: int, n: int) -> tuple[float, float]:
+    """95 % interval of an area under the ROC curve of ``m`` and ``n`` images.
 
-    Both are (n_resamples, n_thresholds); curves come out as (n_resamples, len(GRID)).
+    The areas from which it lies `Z` standard errors away (Newcombe 2006, Stat. Med. 25,
+    559-573, method 5): within 0 and 1, and defined at both. Of the intervals tried in
+    `pipeline.roc_simulation`, the one whose coverage holds with a few images. NaN for
+    an undefined area.
     """
-    zero = np.zeros((len(hits), 1))
-    hits, alarms = np.hstack([zero, hits]), np.hstack([zero, alarms])
-    hit, alarm = hits / hits[:, -1:], alarms / alarms[:, -1:]
-    precision = hits[:, 1:] / np.maximum(hits[:, 1:] + alarms[:, 1:], 1)
-    others_below = alarms[:, -1:] - alarms[:, :-1]
-    wanted_below = hits[:, -1:] - hits[:, :-1]
-    reverse = others_below / np.maximum(others_below + wanted_below, 1)
-    reached = np.stack([np.searchsorted(x[1:], GRID - 1e-12) for x in hit])
-    reached = np.minimum(reached, precision.shape[1] - 1)
-    return (
-        np.trapezoid(hit, alarm, axis=1),
-        (np.diff(hit, axis=1) * precision).sum(axis=1),
-        (np.diff(alarm, axis=1) * reverse).sum(axis=1),
-        np.stack([np.interp(GRID, x, y) for x, y in zip(alarm, hit, strict=True)]),
-        np.take_along_axis(precision, reached, axis=1),
+    pairs = (m + n) / 2 - 1
+
+    def beyond(x: float) -> float:
+        shape = 1 + pairs * (1 - x) / (2 - x) + pairs * x / (1 + x)
+        return Z**2 * x * (1 - x) * shape / (m * n) - (x - area) ** 2
+
+    if np.isnan(area):
+        return np.nan, np.nan
+    below, above = area * (1 - 1e-9), area + 1e-9 * (1 - area)  # 0 and 1 are roots
+    low = optimize.brentq(beyond, 0, below) if area > 0 else 0.0
+    return low, optimize.brentq(beyond, above, 1) if area < 1 else 1.0
+
+
+def roc_curve(scores: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Hit rates at the false alarm rates of `GRID`; conventions as `placements`."""
+    placements(scores, wanted)  # refuses what cannot be judged
+    filled = np.nan_to_num(np.asarray(scores, float), nan=-np.inf)
+    steps = np.append(np.unique(filled), np.inf)[::-1]
+    hit, alarm = (
+        1 - np.searchsorted(np.sort(filled[kind]), steps) / np.count_nonzero(kind)
+        for kind in (wanted, ~np.asarray(wanted))
     )
+    return np.interp(GRID, alarm, hit)
 
 
 def in_words(table: pd.DataFrame, form: str) -> pd.Series:
@@ -223,29 +204,19 @@ def in_words(table: pd.DataFrame, form: str) -> pd.Series:
     return shown["value"] + interval.where(table["low"] < table["high"], "")
 
 
-# ---------------------------------------------------------------- classes of a network
-@dataclass(frozen=True, eq=False)
-class ClassGhosts:
-    """Ghosts of each class, from half of its images; NaN where it has none."""
-
-    # by (model, class): count; expected, for as many random images; dead, features
-    # that are zero for all images; ROC area of "not this class" by each of `RANKINGS`
-    table: pd.DataFrame
-    # activation on the ghosts of a class (row) by other images of a class (column), as
-    # a share of all their activity, mean over models
-    response: pd.DataFrame
-
-
 def class_ghosts(
     embeddings: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-) -> ClassGhosts:
-    """Ghosts of every class in every model of an ensemble.
+) -> pd.DataFrame:
+    """Ghosts of every class, from half of its images, in every model of an ensemble.
 
     ``embeddings`` is (n_models, n_images, n_features) post-ReLU, with ``labels``
-    (n_images,). Halves are drawn at random, the same for all models. Raises ValueError
-    where labels have another shape or a class has only one image.
+    (n_images,). By (model, class): count; dead, features that are zero for all images;
+    ROC area of "not this class" by each of `RANKINGS` among the other halves, NaN
+    without ghosts. Halves are drawn at random, the same for all models. Raises
+    ValueError where labels have another shape or a class has only one image.
     """
-    embeddings, labels = np.asarray(embeddings), np.asarray(labels)
+    embeddings = checks.as_array("embeddings", embeddings)
+    labels = checks.as_array("labels", labels)
     if embeddings.ndim != 3 or labels.shape != embeddings.shape[1:2]:
         got = f"{labels.shape} for embeddings {embeddings.shape}"
         raise ValueError(f"labels must be one per image of each model; got {got}.")
@@ -253,31 +224,12 @@ def class_ghosts(
     checks.at_least("half of the smallest class", half, 1)
     defines = np.zeros(len(labels), bool)
     defines[data.stratified(labels, half, rng)] = True
-    models = [_one_model(x, labels, defines, rng) for x in embeddings]
-    tables, responses = zip(*models, strict=True)
-    return ClassGhosts(
-        pd.concat(dict(enumerate(tables)), names=["model"]),
-        pd.concat(responses).groupby(level=0).mean(),
-    )
-
-
-def _one_model(
-    x: np.ndarray, labels: np.ndarray, defines: np.ndarray, rng: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of `ClassGhosts.table` for one model, and its responses (C, C)."""
-    silent = (x == 0).sum(axis=0)
-    n_dead = np.count_nonzero(silent == len(x))
-    probe, probed = x[~defines], labels[~defines]
-    sums = pd.DataFrame(probe).groupby(probed).sum()
-    activity = sums.sum(axis=1).replace(0, np.nan)
-    rows, response = {}, {}
-    for name in sums.index:
+    rows = {}
+    for (model, x), name in product(enumerate(embeddings), np.unique(labels)):
         members = x[defines & (labels == name)]
-        ghosts = sparsity.ghost_features(members)
-        response[name] = sums[ghosts].sum(axis=1, min_count=1) / activity
-        n = len(members)
-        expected = stats.hypergeom.pmf(n, len(x), silent, n).sum()
-        rows[name] = {"count": len(ghosts), "expected": expected, "dead": n_dead}
-        for ranking, scores in query_scores(members, probe, rng).items():
-            rows[name][ranking] = roc_area(scores, probed != name)
-    return pd.DataFrame(rows).T.rename_axis("class"), pd.DataFrame(response).T
+        scores = query_scores(members, x[~defines], rng)
+        row = {k: roc_area(s, labels[~defines] != name) for k, s in scores.items()}
+        row["count"] = len(sparsity.ghost_features(members))
+        row["dead"] = len(sparsity.ghost_features(x))
+        rows[model, name] = row
+    return pd.DataFrame(rows).T.rename_axis(["model", "class"])

@@ -19,8 +19,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 from scipy.linalg import blas
@@ -33,9 +33,8 @@ SIMILARITIES = ("pearson", "pearson_squared", "spearman", "cosine", "euclidean")
 _COMPILED = ("pearson", "cosine")  # what the compiled kernel supports
 _WORTHWHILE = 2_000_000  # from this many pairs times sizes on, "auto" uses the kernel
 _BLOCK = 2**17  # entries of a matrix worked on at a time: 1 MB stays in a core's cache
-_EPS, _TINY = np.finfo(np.float64).eps, np.finfo(np.float64).tiny
-_thread = threading.local()
-_IS_WORKER = (_thread, "is_worker", True)
+_EPS = np.finfo(np.float64).eps
+_THREADS = "helpers"  # how the names of our threads begin
 
 
 @dataclass(frozen=True)
@@ -56,25 +55,21 @@ def upper_triangle(matrix: np.ndarray) -> np.ndarray:
 
 
 def similarity_matrix(embeddings: np.ndarray, method: str = "pearson") -> np.ndarray:
-    """Similarity of every pair of images.
+    """Similarity of every pair of images, (n_images, n_images) float64, symmetric.
 
-    Parameters
-    ----------
-    embeddings : (n_images, n_features), finite; else ValueError.
-    method : "pearson", "pearson_squared" (r times r), "spearman" (mid-ranks), "cosine",
-        or "euclidean" (minus the distance, so that larger is more similar).
-
-    Returns
-    -------
-    (n_images, n_images) float64, symmetric. The row and column of an image without
-    defined similarity (constant for correlations, all zero for cosine) are NaN.
+    ``embeddings`` is (n_images, n_features), finite, else ValueError. ``method`` is
+    "pearson", "pearson_squared" (r times r), "spearman" (mid-ranks), "cosine", or
+    "euclidean" (minus the distance, so that larger is more similar). The row and column
+    of an image without defined similarity (constant for correlations, all zero for
+    cosine) are NaN.
     """
     x = checks.embeddings(embeddings)
     checks.choice("method", method, SIMILARITIES)
     if method == "euclidean":
-        return -cdist(x, x)
+        unit = np.ldexp(1.0, np.frexp(np.abs(x).max())[1] - 1)  # exact; squares fit
+        return -cdist(x / unit, x / unit) * unit
     x = rankdata(x, axis=1) if method == "spearman" else x
-    x = _unit_rows(x, centre=method != "cosine")
+    x = unit_rows(x, centre=method != "cosine")
     matrix = np.clip(x @ x.T, -1, 1)
     np.fill_diagonal(matrix, np.where(np.isnan(x[:, 0]), np.nan, 1))
     return matrix**2 if method == "pearson_squared" else matrix
@@ -85,15 +80,13 @@ def partial_similarities(
 ) -> np.ndarray:
     """Upper triangles of the partial similarity matrices, (n_sizes, n_pairs).
 
-    Pairs of an undefined image are NaN. Arguments and errors as `insertion_curve`.
+    Pairs of an undefined image are NaN, extreme distances in the unit of
+    `checks.in_range`. Arguments and errors as `insertion_curve`.
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity)
-    x, (i, j) = x[:, order], np.triu_indices(len(x), 1)
+    x, (i, j) = checks.in_range(x)[:, order], np.triu_indices(len(x), 1)
     matrices = _partial_blocks(x, sizes, similarity, slice(0, len(x)))
-    pairs = np.stack([matrix[i, j] for matrix in matrices])
-    missing = undefined_items(x, sizes, similarity).T
-    pairs[missing[:, i] | missing[:, j]] = np.nan
-    return pairs
+    return np.stack([matrix[i, j] for matrix in matrices])
 
 
 def undefined_items(x: np.ndarray, sizes: np.ndarray, similarity: str) -> np.ndarray:
@@ -132,8 +125,9 @@ def insertion_curve(
 
     Returns
     -------
-    InsertionCurve, within 1e-10 of recomputing each partial matrix. R2 is also NaN
-    where either side is constant over pairs. Raises ValueError for bad input.
+    InsertionCurve, within 1e-10 of recomputing each partial matrix; offsets of 1e8
+    cost no digits. R2 is also NaN where either side is constant over pairs. Raises
+    ValueError for bad input.
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity, undefined)
     pairs = checks.reference(reference, len(x))
@@ -153,14 +147,13 @@ def streamed_curve(
     """`insertion_curve` for so many images that no matrix of all pairs fits in memory.
 
     The reference is the similarity matrix of ``reference_embeddings`` (n_images,
-    n_reference_features), by ``reference_similarity`` "pearson" or "cosine": exact, but
-    computed a block at a time and discarded, in memory that grows with n_images.
-    Otherwise like `insertion_curve`; an undefined image also raises ValueError.
+    n_reference_features) by ``reference_similarity``, "pearson" or "cosine": exact, but
+    computed in blocks. Else as `insertion_curve`; undefined images raise ValueError.
     """
     x, order, sizes = _checked(embeddings, order, sizes, similarity, undefined)
     checks.choice("reference_similarity", reference_similarity, _COMPILED)
-    rows = checks.embeddings(reference_embeddings)
-    rows = _unit_rows(rows, centre=reference_similarity == "pearson")
+    rows = checks.embeddings(reference_embeddings, name="reference_embeddings")
+    rows = unit_rows(rows, centre=reference_similarity == "pearson")
     n_defined = len(rows) - np.isnan(rows[:, 0]).sum()
     if not len(rows) == n_defined == len(x):
         raise ValueError(
@@ -179,11 +172,9 @@ def order_curves(
     dropped, in plain numpy. R2 is NaN where an image is undefined.
     """
 
-    def r2(order):
-        rest = sizes, similarity, "nan", engine, len(orders)
-        return _curve(x, order, reference, *rest).r2
-
-    return np.stack(map_in_threads(r2, orders))
+    rest = sizes, similarity, "nan", engine, len(orders)
+    curves = map_in_threads(lambda order: _curve(x, order, reference, *rest), orders)
+    return np.stack([curve.r2 for curve in curves])
 
 
 def map_in_threads(function: Callable, items: Iterable) -> list:
@@ -195,8 +186,8 @@ def map_in_threads(function: Callable, items: Iterable) -> list:
     items = list(items)
     n_threads = int(os.environ.get("HELPERS_THREADS") or os.cpu_count() or 1)
     checks.at_least("HELPERS_THREADS", n_threads, 1)
-    is_serial = sys.platform == "emscripten" or getattr(_thread, "is_worker", False)
-    if is_serial or min(n_threads, len(items)) <= 1:
+    is_nested = threading.current_thread().name.startswith(_THREADS)
+    if sys.platform == "emscripten" or is_nested or min(n_threads, len(items)) <= 1:
         return [function(item) for item in items]
     return list(_pool(n_threads, os.getpid()).map(function, items))
 
@@ -204,7 +195,7 @@ def map_in_threads(function: Callable, items: Iterable) -> list:
 @functools.cache
 def _pool(n_threads: int, process: int) -> ThreadPoolExecutor:
     """Reused threads of a process: starting new ones takes as long as a curve."""
-    return ThreadPoolExecutor(n_threads, initializer=setattr, initargs=_IS_WORKER)
+    return ThreadPoolExecutor(n_threads, thread_name_prefix=_THREADS)
 
 
 def _checked(embeddings, order, sizes, similarity, undefined="nan"):
@@ -219,49 +210,50 @@ def _curve(x, order, reference, sizes, similarity, undefined, engine, n_curves=1
     """The curve from checked input; ``reference`` pairs, or rows of length 1."""
     n = len(x)
     if reference.ndim == 1:
-        reference = _in_range(reference)
         mean = float(np.nanmean(reference))
     else:
         mean = float((np.square(reference.sum(axis=0)).sum() - n) / (n * (n - 1)))
-    work = n * (n - 1) // 2 * len(sizes) * n_curves
-    if _is_compiled(engine, similarity, work) and not np.isnan(reference).any():
-        from kernels import curves
-
-        parts, n_undefined = curves.moments(
-            x, order, sizes, similarity == "pearson", reference, mean, map_in_threads
-        )
+    kernel = _kernel(engine, similarity, n * (n - 1) // 2 * len(sizes) * n_curves)
+    if kernel and not np.isnan(reference).any():
+        given = x, order, sizes, similarity == "pearson", reference, mean
+        parts, n_undefined = kernel.moments(*given, map_in_threads)
     else:
-        x = _in_range(x[:, order]) if similarity == "euclidean" else x[:, order]
+        x = checks.in_range(x)[:, order] if similarity == "euclidean" else x[:, order]
         parts, n_undefined = _moments(x, sizes, similarity, reference, mean)
     r2 = _r_squared(parts, mean, similarity)
     unscored = n_undefined > (0 if undefined == "nan" else n - 3)
     return InsertionCurve(sizes, np.where(unscored, np.nan, r2), n_undefined)
 
 
-def _is_compiled(engine: str, similarity: str, work: int) -> bool:
-    """Should the kernel do the ``work`` (pairs times sizes)?"""
+def _kernel(engine: str, similarity: str, work: int):
+    """`kernels.curves` for ``work`` (pairs times sizes), or None for plain numpy."""
     checks.choice("engine", engine, ("auto", "numpy", "compiled"))
     if engine == "compiled":
         checks.choice("similarity with engine 'compiled'", similarity, _COMPILED)
-        return True
-    is_possible = similarity in _COMPILED and find_spec("numba") is not None
-    return engine == "auto" and is_possible and work >= _WORTHWHILE
+    elif engine == "numpy" or similarity not in _COMPILED or work < _WORTHWHILE:
+        return None
+    with suppress(*() if engine == "compiled" else (ImportError, RuntimeError)):
+        from kernels import curves
+
+        return curves
 
 
-def _in_range(values: np.ndarray) -> np.ndarray:
-    """``values`` scaled so that their squares do not overflow or vanish."""
-    largest = max(np.nanmax(values), -np.nanmin(values))
-    return values if 1e-100 < largest < 1e100 or largest == 0 else values / largest
-
-
-def _unit_rows(x: np.ndarray, centre: bool) -> np.ndarray:
+def unit_rows(x: np.ndarray, centre: bool = True) -> np.ndarray:
     """Rows scaled to length 1, centred first if asked; NaN for a flat or zero row."""
-    flat = x.max(axis=1) == x.min(axis=1) if centre else ~x.any(axis=1)
-    x = x / np.where(flat, 1, np.abs(x).max(axis=1))[:, None]  # squares stay in range
-    if centre:
-        x -= x.mean(axis=1, keepdims=True)
+    x = _scaled(x, centre)
+    x -= x.mean(axis=1, keepdims=True) if centre else 0
     norm = np.linalg.norm(x, axis=1)
-    return x / np.where(flat | (norm == 0), np.nan, norm)[:, None]
+    return x / np.where(norm == 0, np.nan, norm)[:, None]
+
+
+def _scaled(x: np.ndarray, centre: bool) -> np.ndarray:
+    """Rows times a power of two (exact), so that squares neither overflow nor vanish.
+
+    If rows are centred later, their first entry is subtracted: offsets cost no digits.
+    """
+    exponent = np.frexp(np.maximum(x.max(axis=1), -x.min(axis=1)))[1]
+    x = x * np.ldexp(1.0, -np.maximum(exponent, -1021))[:, None]
+    return x - x[:, :1] if centre else x
 
 
 def _partial_blocks(x, sizes, similarity, rows: slice) -> Iterator[np.ndarray]:
@@ -269,9 +261,12 @@ def _partial_blocks(x, sizes, similarity, rows: slice) -> Iterator[np.ndarray]:
     n_rows, x = rows.stop - rows.start, x[rows.start :, : sizes[-1]]
     starts = np.append(0, sizes[:-1]).astype(np.intp)  # 32 bits in a browser
     if similarity == "spearman":
+        codes = rankdata(x, "dense", axis=1).astype(np.intp) - 1
         for size in sizes:
-            unit = _unit_rows(rankdata(x[:, :size], axis=1), centre=True)
-            yield unit[:n_rows] @ unit.T
+            ranks = np.stack([_ranks(row[:size]) for row in codes]) - size / 2
+            length = np.linalg.norm(ranks, axis=1)
+            ranks /= np.where(length == 0, np.nan, length)[:, None]
+            yield ranks[:n_rows] @ ranks.T
     elif similarity == "euclidean":
         squared = 0.0
         for start, stop in zip(starts, sizes, strict=True):
@@ -291,13 +286,18 @@ def _partial_blocks(x, sizes, similarity, rows: slice) -> Iterator[np.ndarray]:
                 yield out * out if similarity == "pearson_squared" else out
 
 
+def _ranks(codes: np.ndarray) -> np.ndarray:
+    """Mid-ranks, less 1/2, of small non-negative integers: counted, not sorted."""
+    counts = np.bincount(codes)
+    return (np.cumsum(counts) - counts / 2)[codes]
+
+
 def _increments(x: np.ndarray, centre: bool) -> np.ndarray:
     """(n_features, n_images): their outer products sum to (centred) cross-products."""
-    d = np.ascontiguousarray((x / np.maximum(np.abs(x).max(axis=1), _TINY)[:, None]).T)
+    d = np.ascontiguousarray(_scaled(x, centre).T)
     if centre:
         k = np.arange(1, len(d))[:, None]
         d[1:] = np.sqrt(k / (k + 1)) * (d[1:] - np.cumsum(d[:-1], axis=0) / k)
-        d[0] = 0
     return d
 
 
@@ -316,8 +316,7 @@ def _moments(x, sizes, similarity, reference, mean) -> tuple[np.ndarray, np.ndar
             y = (reference[rows] @ reference[start:].T)[i, j] - mean
         i, j, y = (values[np.isfinite(y)] for values in (i, j, y))
         pairs = i * (n - start) + j
-        blocks = _partial_blocks(x, sizes, similarity, rows)
-        for position, block in enumerate(blocks):
+        for position, block in enumerate(_partial_blocks(x, sizes, similarity, rows)):
             missing = undefined[start:, position]
             kept = ~(missing[i] | missing[j]) if missing.any() else slice(None)
             a, b = block.take(pairs)[kept], y[kept]

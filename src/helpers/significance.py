@@ -1,8 +1,7 @@
 """Tests of differences between predictions, corrections for multiple tests, and the
 reliability of the judgments that are predicted.
 
-`helpers.inference` takes images as the sample. `steiger_p` treats pairs of images as
-independent and is here for contrast. Judgments of several people are rows,
+`helpers.inference` takes images as the sample. Judgments of several people are rows,
 (n_subjects, n_pairs); pairs that anyone left out (NaN) are dropped.
 """
 
@@ -86,6 +85,14 @@ def _variance(square: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return np.where(variance > _ROUNDING * square, variance, np.nan)
 
 
+def share_interval(k: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """(2, ...) ends of the 95 % interval of k in n, after Clopper & Pearson (1934)."""
+    tail = (1 - LEVEL) / 2
+    low = stats.beta.ppf(tail, k, n - k + 1)
+    high = stats.beta.ppf(1 - tail, k + 1, n - k)
+    return np.array([np.where(k > 0, low, 0), np.where(k < n, high, 1)])
+
+
 # -------------------------------------------------------------------- resampled tests
 def interval(resampled: np.ndarray) -> np.ndarray:
     """(2, ...) percentiles of each column of resamples; NaN if it holds NaN."""
@@ -111,6 +118,15 @@ def against_draws(value: float, draws: np.ndarray) -> np.ndarray:
     """
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return value - np.array([np.mean(draws), high, low])
+
+
+def jackknife_test(difference: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    """t test with the jackknife's variance: low, high, p (n_sizes, 3).
+
+    Arguments as `calibrated_test`; the noise of single pairs counts twice.
+    """
+    n = len(left_out)
+    return _t_test(difference, np.sqrt((n - 1) * left_out.var(axis=0)), n - 1)
 
 
 def calibrated_test(
@@ -193,13 +209,13 @@ def corrected_t(differences: np.ndarray, test_to_train: float) -> np.ndarray:
     return np.array([mean, mean - half_width, mean + half_width, p])
 
 
-# ------------------------------------------------------------ many tests, paired tests
+# ------------------------------------------------------------------------- many tests
 def holm(p: np.ndarray) -> np.ndarray:
     """Step-down adjusted p (Holm 1979, Scand. J. Stat. 6, 65-70), shape of ``p``.
 
     NaN stays and does not count. Raises ValueError for p outside [0, 1].
     """
-    p = np.asarray(p, dtype=np.float64)
+    p = checks.real("p", p)
     if ((p < 0) | (p > 1)).any():
         raise ValueError(f"p must lie in [0, 1]; got {p}.")
     adjusted = np.full(p.size, np.nan)
@@ -207,22 +223,6 @@ def holm(p: np.ndarray) -> np.ndarray:
     steps = p.ravel()[ranked] * np.arange(len(ranked), 0, -1)
     adjusted[ranked] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted.reshape(p.shape)
-
-
-def steiger_p(xy: np.ndarray, xz: np.ndarray, yz: np.ndarray, n: int) -> np.ndarray:
-    """Two-sided p of no difference between r_xy and r_xz in one sample of size ``n``.
-
-    Steiger (1980), Psych. Bull. 87, eq. 14. NaN where y and z are the same.
-
-    With x the human judgments, y and z two embeddings and ``n`` the number of *pairs*,
-    pairs are treated as independent, which they are not: this gives far too many false
-    positives (`pipeline.simulation`).
-    """
-    m = ((xy + xz) / 2) ** 2
-    covariance = yz * (1 - 2 * m) - m * (1 - 2 * m - yz**2) / 2
-    variance = (2 - 2 * covariance / (1 - m) ** 2) / (n - 3)
-    scale = np.sqrt(np.where(1 - yz < 1e-12, np.nan, variance))
-    return 2 * stats.norm.sf(np.abs(np.arctanh(xy) - np.arctanh(xz)) / scale)
 
 
 # ------------------------------------------------------------ reliability of judgments
@@ -274,7 +274,7 @@ def split_half_reliability(
 
 def _complete(subject_rdms: np.ndarray) -> np.ndarray:
     """The pairs (n_subjects, n_kept) that every subject judged."""
-    rdms = np.asarray(subject_rdms, dtype=np.float64)
+    rdms = checks.in_range(checks.real("subject_rdms", subject_rdms))
     if rdms.ndim != 2 or len(rdms) < 2 or np.isinf(rdms).any():
         raise ValueError(
             "subject_rdms must be (n_subjects, n_pairs) of at least 2 subjects, finite "

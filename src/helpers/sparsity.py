@@ -12,19 +12,10 @@ from helpers import checks
 
 
 def percentage_of_zeros(embeddings: np.ndarray) -> np.ndarray:
-    """Share of images for which each node is zero.
+    """Share of images for which each node is zero, (n_features,) in [0, 1].
 
-    Parameters
-    ----------
-    embeddings : (n_images, n_features) post-ReLU activations.
-
-    Returns
-    -------
-    (n_features,) float64 in [0, 1]: 0 fires for every image, 1 for none (a ghost).
-
-    Raises
-    ------
-    ValueError : embeddings of another shape, not finite, or negative (not post-ReLU).
+    0 fires for every image, 1 for none (a ghost). Raises ValueError unless
+    ``embeddings`` are post-ReLU: (n_images, n_features), finite and not negative.
     """
     return (checks.embeddings(embeddings, post_relu=True) == 0).mean(axis=0)
 
@@ -39,12 +30,11 @@ def poz_order(
     ``poz`` is (n_features,) in [0, 1], else ValueError. ``rng`` breaks ties at random;
     without it they keep the order of their indices, in both directions.
     """
-    poz = np.asarray(poz, dtype=np.float64)
+    poz = checks.real("poz", poz)
     if poz.ndim != 1 or not ((poz >= 0) & (poz <= 1)).all():
         raise ValueError(
-            f"poz must be (n_features,) with values in [0, 1]; got shape {poz.shape}, "
-            f"range {poz.min(initial=np.inf):g}..{poz.max(initial=-np.inf):g}. "
-            "Divide a percentage by 100."
+            f"poz must be (n_features,) in [0, 1]; got {poz}, shape {poz.shape}. "
+            "Divide percentages by 100."
         )
     ties = np.arange(len(poz)) if rng is None else rng.permutation(len(poz))
     return np.lexsort((ties, -poz if highest_first else poz))

@@ -30,7 +30,6 @@ ROWS, COLUMNS = 8, 128  # of a tile: with three parts 24 KB
 LANES = 8  # images in a cache line
 SIZE = ROWS * COLUMNS
 Y, MASK = SIZE, 2 * SIZE
-TINY = np.finfo(np.float64).tiny
 _BANDS = 32  # at most; one thread works on a band at a time
 _MANY = 2000  # with more images, columns are too far apart to be fetched per tile
 _FAST = {"contract", "reassoc", "nsz"}  # NaN and infinity keep their rules
@@ -69,7 +68,8 @@ def moments(
     d, inverse = whole[: n_used + 1], whole[n_used + 1 :]
     defined_from = np.empty(width, np.int64)
     x, largest = np.ascontiguousarray(x), np.maximum(x.max(axis=1), -x.min(axis=1))
-    scale = 1 / np.maximum(largest, TINY)  # so that no square overflows or vanishes
+    # a power of two (exact), so that no square overflows or vanishes
+    scale = np.ldexp(1.0, -np.maximum(np.frexp(largest)[1], -1021))
 
     def prepare(block):
         _prepare(x, scale, order, sizes, centred, block, d, inverse, defined_from)
@@ -102,12 +102,12 @@ def _prepare(x, scale, order, sizes, centred, block, d, inverse, defined_from):
         defined_from[j0 : j0 + LANES] = n_used + 1
         for j in range(n):
             row, start = x[j0 + j], x[j0 + j, order[0]] if centred else 0.0
-            k = 0
+            k, unit = 0, scale[j0 + j]
             while k < n_used and row[order[k]] == start:
                 k += 1
             defined_from[j0 + j] = k + 1
             for k in range(n_used):
-                values[k, j] = row[order[k]] * scale[j0 + j]
+                values[k, j] = row[order[k]] * unit - start * unit
         position = 0
         for k in range(n_used):
             weight = np.sqrt(k / (k + 1)) if centred else 1.0

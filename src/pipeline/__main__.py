@@ -23,7 +23,9 @@ COMMANDS = {
     "held-out": "held_out.record",
     "simulation": "simulation.record",
     "cifar10h": "cifar10h.record",
+    "roc-simulation": "roc_simulation.record",
     "ghosts-cifar10": "ghosts.record_cifar10",
+    "ghosts-fruits": "ghosts.record_fruits",
     "ghosts-imagenet": "ghosts.record_imagenet",
     "layers": "layer_records.record",
     "resnets": "layer_records.record_resnets",
@@ -47,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     train.add_argument("--device", default="cpu", help="cpu, or cuda: all as one batch")
     train.add_argument("--target", type=Path, help="default: the shipped file")
+    train.add_argument("--replace-shipped", action="store_true", help="if it exists")
 
     commands.add_parser("activations", help="of the shipped LeNet-5s, into _build/")
 
@@ -78,8 +81,14 @@ def parser() -> argparse.ArgumentParser:
     people = commands.add_parser("cifar10h", help="page 02's confusions by people")
     paths(people, "COUNTS", "see pipeline.cifar10h")
 
+    roc = commands.add_parser("roc-simulation", help="page 04's ROC intervals")
+    roc.add_argument("--simulations", type=int, default=600)
+
     cifar10 = commands.add_parser("ghosts-cifar10", help="page 04's CIFAR-10 images")
     paths(cifar10, "LPIPS_WEIGHTS", "see pipeline.objects92")
+
+    fruits = commands.add_parser("ghosts-fruits", help="page 04's figure of fruits")
+    paths(fruits, "PETERSON", "see pipeline.judgments")
 
     imagenet = commands.add_parser("ghosts-imagenet", help="page 04's Peterson sets")
     paths(imagenet, "PETERSON IMAGES WORDNET", "see pipeline.ghosts")

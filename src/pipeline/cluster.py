@@ -15,7 +15,7 @@ import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ LOOPBACK = "127.0.0.1:0"
 """Where a dashboard is served: on this machine only, at a free port."""
 ONE_THREAD = dict.fromkeys((*THREADS, "MKL_NUM_THREADS"), "1")
 """Environment of a worker: a machine has as many workers as cores, one thread each."""
+PATIENCE = 120
+"""Seconds without any worker after which a run fails, whatever the scheduler."""
 
 
 class Unfinished(RuntimeError):
@@ -166,6 +168,8 @@ def _on_workers(client, missing: Mapping[str, Unit]) -> Iterator[tuple[str, Resu
     try:
         completed = as_completed(list(futures), loop=client.loop, with_results=True)
         for future, result in completed:
+            if future.cancelled():
+                raise ConnectionError("the scheduler ended, or cannot be reached")
             key = futures.pop(future)
             future.release()  # otherwise it is computed again when its worker dies
             yield key, result
@@ -193,22 +197,35 @@ def connect(
     options : for the cluster, in addition to Dask's own configuration files; for a
         queue ``queue``, ``account``, ``memory`` of a worker, ``walltime``, ...
 
-    Raises ValueError for another scheduler or n_workers below 1.
+    Raises ValueError for another scheduler or n_workers below 1, and
+    ConnectionError without a scheduler, or without a worker after `PATIENCE` seconds.
     """
     from distributed import Client
 
     checks.at_least("n_workers", n_workers, 1)
-    if "://" in scheduler:
-        with Client(scheduler, set_as_default=False) as client:
-            yield client
-        return
-    checks.choice("scheduler", scheduler, SCHEDULERS)
-    options["n_workers"] = n_workers
-    with (
-        started(scheduler, dashboard, options) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    is_address, address = "://" in scheduler, scheduler
+    if not is_address:
+        checks.choice("scheduler", scheduler, SCHEDULERS)
+    with ExitStack() as stack:
+        try:
+            if not is_address:
+                options["n_workers"] = n_workers
+                address = started(scheduler, dashboard, options)
+                stack.callback(_close, address)
+            client = stack.enter_context(Client(address, set_as_default=False))
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except Exception as error:
+            raise ConnectionError(
+                f"no worker of {scheduler!r} within {PATIENCE} s, or no scheduler ("
+                f"{type(error).__name__}: {error}). Look at its queue and at what its "
+                "jobs have written."
+            ) from error
         yield client
+
+
+def _close(cluster) -> None:
+    with suppress(AssertionError):  # Dask's, about jobs that never started
+        cluster.close()
 
 
 def started(scheduler: str, dashboard: bool, options: Mapping[str, Any]):
@@ -216,7 +233,7 @@ def started(scheduler: str, dashboard: bool, options: Mapping[str, Any]):
     import dask
     from distributed import LocalCluster
 
-    patience = {"distributed.scheduler.no-workers-timeout": "120s"}
+    patience = {"distributed.scheduler.no-workers-timeout": f"{PATIENCE}s"}
     with dask.config.set(patience), warnings.catch_warnings():
         # where the dashboard's port is taken, Dask takes another one
         warnings.filterwarnings("ignore", "Port .* is already in use")

@@ -9,6 +9,7 @@ negative activation is refused.
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,16 @@ class Preprocessing:
     crop: int | None = 224  # side of the central square in pixels; None: no crop
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of RGB in 0..1
     sd: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        for name in ("resize", "crop"):
+            if (pixels := getattr(self, name)) is not None:
+                checks.at_least(name, pixels, 1)
+        for name in ("mean", "sd"):
+            values = checks.real(name, getattr(self, name))
+            defined = np.isfinite(values) & ((values > 0) | (name == "mean"))
+            if values.shape != (3,) or not defined.all():
+                raise ValueError(f"{name} must be 3 numbers, sd above 0; got {values}.")
 
 
 IMAGENET = Preprocessing()
@@ -241,6 +252,7 @@ def embed(
     (see `preprocess`) and for an activation that is negative or undefined.
     """
     _require_known("node", node, node_names(model))
+    checks.at_least("batch_size", batch_size, 1)
     extractor = feature_extraction.create_feature_extractor(
         model, {node: "features"}, suppress_diff_warning=True
     ).eval()
@@ -254,7 +266,10 @@ def embed(
     if stored := manifest.read_cached(path):
         return stored["features"]
     features = np.concatenate(list(batches))
-    manifest.write_cached(path, {"features": features})
+    try:
+        manifest.write_cached(path, {"features": features})
+    except OSError as error:
+        warnings.warn(f"features are not kept in {path.parent}: {error}", stacklevel=2)
     return features
 
 

@@ -15,8 +15,10 @@ from helpers import data, inference, prediction, significance, sparsity
 from pipeline import extraction, judgments, manifest
 
 SEED = 0
-N_ORDERS, N_NULL = 300, 100
-"""Random orders of the curve, and those in which the claims are tried as well."""
+N_ORDERS, N_REPEATS, N_NULL = 300, 200, 100
+"""Random orders of the curve; repeats of the cross-validation, as with 20 the verdict
+on a gain may depend on how the folds are drawn; random orders in which the claims are
+tried as well (with 20 repeats)."""
 
 
 def record_sets(peterson: Path, command: str) -> None:
@@ -38,6 +40,7 @@ def record_sets(peterson: Path, command: str) -> None:
             judged.matrix,
             np.random.default_rng(SEED),
             n_orders=N_ORDERS,
+            n_repeats=N_REPEATS,
             reliability=reliability_of(judged.halves),
         )
         rng = np.random.default_rng(SEED)

@@ -32,6 +32,7 @@ Where to get each part:
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,8 +151,11 @@ def _few(names: Iterable[str]) -> str:
 
 
 def _key(name: str | Path) -> str:
-    """A name without folder and suffix; the number 7 of "stim-0007"."""
-    name = Path(name)
+    """A name without folder and suffix; the number 7 of "stim-0007".
+
+    Letters are composed (NFC): some file systems take accents apart.
+    """
+    name = Path(unicodedata.normalize("NFC", str(name)))
     stem = name.stem if name.suffix.lower() in IMAGE_FILES else name.name
     number = re.fullmatch(r"(?:stim-)?0*(\d+)", stem)
     return number[1] if number else stem

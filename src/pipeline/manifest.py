@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,23 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def read_cached(path: Path) -> data.Arrays | None:
-    """The arrays of an .npz file; None where it is missing or damaged (CRC-32)."""
-    with suppress(Exception):  # damaged files raise errors of many kinds
+    """The arrays of an .npz file; None where it is missing or, with a warning that
+    names it, damaged (CRC-32)."""
+    if not path.exists():
+        return None
+    try:
         return data.read_arrays(path)
-    return None
+    except Exception as error:  # noqa: BLE001 - damaged files raise errors of many kinds
+        warnings.warn(f"{path} is damaged and made again: {error}", stacklevel=2)
+        return None
 
 
 def write_cached(path: Path, arrays: data.Arrays) -> None:
-    """An .npz file, put in place in one step."""
+    """An .npz file, put in place in one step; ValueError for arrays of objects."""
+    if objects := [name for name, values in arrays.items() if values.dtype.hasobject]:
+        raise ValueError(
+            f"{', '.join(objects)} must hold numbers or text, not objects."
+        )
     with atomic(path) as target:
         np.savez(target, **arrays)
 

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from helpers import data
+from helpers import checks, data
 from pipeline import datasets, manifest, networks
 
 State = dict[str, torch.Tensor]
@@ -34,6 +34,14 @@ class Recipe:
     epochs: int
     batch_size: int = 50
     learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        checks.at_least("epochs", self.epochs, 1)
+        checks.at_least("batch_size", self.batch_size, 1)
+        if not 0 < self.learning_rate < np.inf:
+            raise ValueError(
+                f"learning_rate must be above 0; got {self.learning_rate}."
+            )
 
 
 RECIPES = {"mnist": Recipe(epochs=4), "cifar10": Recipe(epochs=10)}
@@ -154,24 +162,14 @@ def model_from(dataset: str, state: State) -> torch.nn.Sequential:
     return model.eval()
 
 
-def _save(path: Path, tensors: State, about: dict) -> None:
-    """A safetensors file with ``about`` as JSON in its header."""
-    with manifest.atomic(path) as target:
-        header = {"about": json.dumps(about, sort_keys=True)}
-        save_file(tensors, target, metadata=header)
-
-
-def _load(path: Path) -> tuple[State, dict]:
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, json.loads(file.metadata()["about"])
-
-
 def _save_model(images: data.ImageSet, state: State, seed: int, path: Path) -> None:
+    """Keep a finished model, so that damage to its file is noticed when it is read."""
     state = rounded(state)
     model = model_from(images.name, state)
     score = accuracy(model, images.name, images.x_test, images.y_test)
-    _save(path, state, {"seed": seed, "accuracy": score})
+    arrays = {name: value.numpy() for name, value in state.items()}
+    about = {"seed": np.array(seed), "accuracy": np.array(score)}
+    manifest.write_cached(path, arrays | about)
 
 
 def _train_and_save(
@@ -194,8 +192,10 @@ def train_ensemble(
 
     ``source`` is "full" (downloaded if necessary) or "shipped" (the small sample). On
     "cpu" every model is a process, and models that were finished when a run is stopped
-    are kept; on "cuda" the missing models train as one batch. ValueError without a GPU.
+    are kept; on "cuda" the missing models train as one batch. A kept model whose file
+    is damaged is trained again, with a warning. ValueError without a GPU.
     """
+    checks.at_least("n_workers", n_workers, 1)
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"device {device!r} needs an NVIDIA GPU and a CUDA build of torch; torch "
@@ -205,8 +205,8 @@ def train_ensemble(
     made_by = f"{device.split(':')[0]}-torch{torch.__version__}"  # rounds differently
     settings = f"e{recipe.epochs}-b{recipe.batch_size}-lr{recipe.learning_rate:g}"
     folder = folder / f"{dataset}-{source}-{settings}-{made_by}"
-    paths = {seed: folder / f"seed{seed:03d}.safetensors" for seed in seeds}
-    missing = [seed for seed in seeds if not paths[seed].exists()]
+    paths = {seed: folder / f"seed{seed:03d}.npz" for seed in seeds}
+    missing = [s for s in seeds if manifest.read_cached(paths[s]) is None]
     if device == "cpu":
         jobs = [
             joblib.delayed(_train_and_save)(images, seed, recipe, paths[seed])
@@ -227,17 +227,20 @@ def train_ensemble(
 
 def stack(dataset: str, paths: Sequence[Path], origin: dict | None = None) -> Ensemble:
     """The single models of ``paths`` as one ensemble."""
-    states, abouts = zip(*map(_load, paths), strict=True)
-    parameters = {k: torch.stack([state[k] for state in states]) for k in states[0]}
-    seeds, scores = (np.array([a[key] for a in abouts]) for key in ("seed", "accuracy"))
+    models = [data.read_arrays(path) for path in paths]
+    seeds, scores = (np.array([m.pop(k) for m in models]) for k in ("seed", "accuracy"))
+    stacked = {name: np.stack([model[name] for model in models]) for name in models[0]}
+    parameters = {name: torch.from_numpy(values) for name, values in stacked.items()}
     return Ensemble(dataset, seeds, scores, parameters, origin or {})
 
 
 def save_ensemble(ensemble: Ensemble, target: Path) -> None:
-    """Write an ensemble as one safetensors file."""
+    """Write an ensemble as one safetensors file, what it is as JSON in its header."""
     about = {"dataset": ensemble.dataset, "seeds": ensemble.seeds.tolist()}
     about |= {"accuracy": ensemble.accuracy.tolist()} | ensemble.origin
-    _save(target, ensemble.parameters, about)
+    header = {"about": json.dumps(about, sort_keys=True)}
+    with manifest.atomic(target) as path:
+        save_file(ensemble.parameters, path, metadata=header)
 
 
 def load_ensemble(path: Path, n_models: int | None = None) -> Ensemble:
@@ -245,7 +248,9 @@ def load_ensemble(path: Path, n_models: int | None = None) -> Ensemble:
 
     Raises ValueError where it has fewer.
     """
-    parameters, about = _load(path)
+    with safe_open(path, framework="pt") as file:
+        parameters = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about = json.loads(file.metadata()["about"])
     seeds, scores = about.pop("seeds"), about.pop("accuracy")
     if n_models is not None and not 1 <= n_models <= len(seeds):
         raise ValueError(f"n_models must lie in 1..{len(seeds)}; got {n_models}.")
@@ -271,6 +276,7 @@ def ensemble(
     """Models trained now, kept in the cache and reused; None or 0: the recipe's."""
     asked = {"epochs": epochs, "learning_rate": learning_rate}
     recipe = replace(RECIPES[dataset], **{k: v for k, v in asked.items() if v})
+    checks.at_least("n_models", n_models, 1)
     paths = train_ensemble(
         dataset,
         range(n_models),
@@ -303,9 +309,18 @@ def record(
     workers: int,
     device: str,
     target: Path | None,
+    replace_shipped: bool,
     command: str,
 ) -> None:
-    """Train, pack and, in ``data/``, register an ensemble; None: the recipe's value."""
+    """Train, pack and, in ``data/``, register an ensemble; None: the recipe's value.
+
+    Raises ValueError, before training, where ``target`` (None: the shipped file) exists
+    in ``data/`` and ``replace_shipped`` was not asked for.
+    """
+    target = target or data.data_folder() / f"lenet5_{dataset}.safetensors"
+    is_shipped = target.resolve().parent == data.data_folder().resolve()
+    if is_shipped and target.exists() and not replace_shipped:
+        raise ValueError(f"{target} ships: give --target or --replace-shipped.")
     trained = ensemble(dataset, models, epochs, "full", device, learning_rate, workers)
     images = datasets.load_images(dataset)
     trained.origin.update(
@@ -314,9 +329,8 @@ def record(
         machine=data.machine(),
         training_images=data.sha256(images.x_train),
     )
-    target = target or data.data_folder() / f"lenet5_{dataset}.safetensors"
     save_ensemble(trained, target)
-    if target.parent.resolve() == data.data_folder().resolve():
+    if is_shipped:
         source, rounding = f"trained here on {dataset}", "parameters in half precision"
         texts = {"source": source, "licence": "MIT", "rounding": rounding}
         manifest.register(target, command, **texts)
