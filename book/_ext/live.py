@@ -35,6 +35,8 @@ PACKED = ("jinja2", "markupsafe")
 DRAWN = re.compile(r"""\bdrawn\(\s*\w+,\s*["']([\w-]+)["']""")
 NEED_TORCH = {"torch", "torchvision", "pipeline"}
 IN_BROWSER = {*live_fetch.WANTED, "helpers"}
+RUNNERS = ("live_runner.py", "own_runner.py")
+"""What answers pages in their worker."""
 HIDDEN = {"remove-cell", "remove-input", "remove_cell", "remove_input"}
 NOT_OBTAINED = (
     "Cells cannot be run in this copy of the book: Python for the browser could not be "
@@ -246,16 +248,18 @@ def copy(paths, folder: Path) -> None:
 
 
 def helpers_zip() -> bytes:
-    """`helpers` with its version, the runner of cells, and `PACKED`, as one archive.
+    """`helpers` with its version, `pipeline`, `RUNNERS` and `PACKED`, as one archive.
 
     The bytes depend on the contents alone.
     """
     version = metadata.version("rarely-firing-nodes")
     about = f"Metadata-Version: 2.1\nName: rarely-firing-nodes\nVersion: {version}\n"
     contents = {f"rarely_firing_nodes-{version}.dist-info/METADATA": about.encode()}
-    for path in [*(ROOT / "src").glob("helpers/*.py"), HERE / "live_runner.py"]:
-        name = path.name if path.parent == HERE else f"helpers/{path.name}"
-        contents[name] = path.read_bytes()
+    for package in ("helpers", "pipeline"):  # of which own_runner needs a part
+        for path in (ROOT / "src" / package).glob("*.py"):
+            contents[f"{package}/{path.name}"] = path.read_bytes()
+    for name in RUNNERS:
+        contents[name] = (HERE / name).read_bytes()
     for package in PACKED:
         for file in metadata.files(package):
             if file.suffix == ".py" and file.parts[0] == package:

@@ -5,9 +5,13 @@
 //                                         warm: modules to import while nothing runs;
 //                                         formats: of numbers in the text, by name
 //      {kind: "run", source, name, fresh} fresh: in an empty namespace
+//      {kind: "put", path, content}       a file for Python, from the reader
+//      {kind: "get", path}                a file that Python has written
 // Out: {kind: "loading", bytes, total} {kind: "ready"} {kind: "failed", message}
 //      {kind: "output", type, data, width} {kind: "done", error}
-self.onmessage = ({ data }) => (data.kind === "start" ? start(data) : run(data));
+//      {kind: "file", path, content}
+const handlers = { start, run, put, get };
+self.onmessage = ({ data }) => handlers[data.kind](data);
 
 const ROOT = "/book"; // helpers looks for data beside the folder that it lies in
 const ENVIRONMENT = { MPLBACKEND: "Agg", HOME: `${ROOT}/home` };
@@ -62,6 +66,18 @@ async function run({ source, name, fresh }) {
     return fail(fault); // of Python itself, such as a full memory: this worker is done
   }
   self.postMessage({ kind: "done", error });
+}
+
+// Files of the page own.js; paths are below ROOT.
+function put({ path, content }) {
+  const at = `${ROOT}/${path}`;
+  pyodide.FS.mkdirTree(at.slice(0, at.lastIndexOf("/")));
+  pyodide.FS.writeFile(at, new Uint8Array(content));
+}
+
+function get({ path }) {
+  const content = pyodide.FS.readFile(`${ROOT}/${path}`).buffer;
+  self.postMessage({ kind: "file", path, content }, [content]);
 }
 
 function send(type, data, width) {
