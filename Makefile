@@ -34,7 +34,7 @@ PAGE_TESTS := tests/browser/test_looks.py tests/browser/test_live_sections.py te
 UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/test_pages.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test test-slurm quick fuzz lint browser slurm serve sync run report human train bench screenshots pdf card preview lock clean
+.PHONY: help install book test test-slurm quick fuzz lint browser slurm serve sync run report human train bench screenshots pdf card preview metadata lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -109,6 +109,9 @@ card: .venv/installed ## draw the card for social media in book/_static
 
 preview: .venv/installed ## take the picture of the book for README.md
 	@$(BIN)/python scripts/screenshots.py --preview book/_static/preview.png
+
+metadata: .venv/installed ## write codemeta.json, croissant.json and the like from CITATION.cff
+	@$(BIN)/python book/_ext/metadata.py
 
 lock: .venv/installed ## write requirements.lock and environment.yml from pyproject.toml; UPGRADE=--upgrade for the newest
 	@UV_FIND_LINKS= $(BIN)/python scripts/lock.py $(UPGRADE)

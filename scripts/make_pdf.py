@@ -18,7 +18,7 @@ from browser import HTML, executable, launched, served
 
 LEFT_OUT = (
     "script, noscript, button, .headerlink, .explorer, details.hide, .toggle-hidden, "
-    ".prev-next-footer, .tocsection"
+    ".prev-next-footer, .tocsection, .figure-files, ul.ways"
 )
 STYLE = """
 @page { size: A4; margin: 18mm 17mm 20mm; }
@@ -57,8 +57,9 @@ JOIN = """async ([names, leftOut]) => {
     for (const link of all("a[href]")) {
       const url = new URL(link.getAttribute("href"), at);
       const inside = names.find((other) => url.pathname === `/${other}.html`);
-      const isOwn = url.origin === location.origin && inside;
-      link.href = isOwn ? `#${anchor(inside, url.hash.slice(1))}` : url;
+      if (url.origin !== location.origin) link.href = url;
+      else if (inside) link.href = `#${anchor(inside, url.hash.slice(1))}`;
+      else link.removeAttribute("href"); // a file of the served book
     }
     return article;
   };

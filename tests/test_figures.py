@@ -42,10 +42,12 @@ def test_lines_draw_every_row_of_the_frame(ax):
 
 def test_bands_lie_between_low_and_high(ax):
     figures.lines(ax, CURVES[:2], "share", "r2")
-    (band,) = ax.collections
-    assert isinstance(band, PolyCollection)
-    edges = {tuple(vertex) for vertex in band.get_paths()[0].vertices}
-    assert {(0.5, 0.1), (0.5, 0.3), (1.0, 1.0)} <= edges
+    filled, outline = ax.collections
+    for band in (filled, outline):
+        assert isinstance(band, PolyCollection)
+        edges = {tuple(vertex) for vertex in band.get_paths()[0].vertices}
+        assert {(0.5, 0.1), (0.5, 0.3), (1.0, 1.0)} <= edges
+    assert filled.get_facecolor()[0, 3] == 1  # a second band makes no third colour
 
 
 def test_without_low_and_high_there_is_no_band(ax):
@@ -96,6 +98,14 @@ def test_a_heat_map_writes_its_numbers_and_names(ax):
     assert ax.get_title("left") == "title"
 
 
+def test_bars_of_two_sets_lie_side_by_side(ax):
+    bars = {"PoZ": [0.3, 0.5] * 2, "value": [0.4, 0.6] * 2, "set": list("aabb")}
+    frame = pd.DataFrame(bars).assign(low=0.3, high=0.7)
+    figures.histogram(ax, frame, "PoZ", "value", "set")
+    places = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches)
+    np.testing.assert_allclose(places, [(0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6)])
+
+
 def test_silent_nodes_have_a_line_per_pair(ax):
     frame = pd.DataFrame(
         {"silent nodes": [0, 1, 0, 1], "pair": list("aabb"), "similarity": range(4)}
@@ -124,7 +134,7 @@ def test_the_bands_of_a_difference_are_its_own(ax):
     for name, (low, high) in bands.items():
         curve = curve.assign(**{f"{name}_low": low, f"{name}_high": high})
     figures.difference_curve(ax, SimpleNamespace(name="fruits", curve=curve))
-    drawn = [band.get_paths()[0].vertices[:, 1] for band in ax.collections]
+    drawn = [band.get_paths()[0].vertices[:, 1] for band in ax.collections[::2]]
     assert [(y.min(), y.max()) for y in drawn] == list(bands.values())
 
 

@@ -91,7 +91,7 @@ def test_a_table_that_is_offered_and_missing_is_a_warning(monkeypatch):
     warned = []
     monkeypatch.setattr(page.log, "warning", lambda text, name: warned.append(name))
     app = SimpleNamespace(env=SimpleNamespace(docname="notebooks/x"))
-    page.link_values(app, new_document("x"))
+    page.link_files(app, new_document("x"))
     assert warned == ["fig-x.csv", "tab-y.csv"]
 
 
@@ -123,3 +123,46 @@ def test_errors_of_a_docstring_are_parted_from_their_reason():
     page.part_errors(None, "function", "f", None, None, lines)
     expected = ["ValueError", "    not finite,", "    or negative.", "x"]
     assert lines == ["Raises", "------", *expected]
+
+
+# ------------------------------------------------------------------- files and search
+def cell_with(figure):
+    code = nodes.container("", nb_element="cell_code_source")
+    output = nodes.container("", figure, nb_element="cell_code_output")
+    return nodes.container("", code, output, nb_element="cell_code")
+
+
+def test_a_figure_links_its_code_data_values_and_picture(monkeypatch):
+    made = {"fig-x.csv": "a\n1\n", "fig-x.png": "", "fig-y.csv": "b\n"}
+    monkeypatch.setattr(page, "notebook_of", lambda *_: new_notebook())
+    monkeypatch.setattr(page, "tables", lambda _: made)
+    document = new_document("x")
+    document += cell_with(nodes.figure("", ids=["fig-x"]))
+    document += nodes.figure("", ids=["fig-elsewhere"])
+    page.link_files(
+        SimpleNamespace(env=SimpleNamespace(docname="notebooks/x")), document
+    )
+    links = {
+        n.astext(): n["refuri"]
+        for n in document.findall(nodes.Element)
+        if "refuri" in n
+    }
+    assert links == {
+        "code": "#code-fig-x",
+        "data": "../book/data.html",
+        "values (CSV)": "../values/fig-x.csv",
+        "picture (PNG)": "../values/fig-x.png",
+    }
+    assert document[0][0]["ids"] == ["code-fig-x"]
+    assert not document[1].children
+
+
+def test_the_search_knows_prose_but_no_code_and_no_formula():
+    document = new_document("x")
+    document += nodes.paragraph(
+        "", "", nodes.Text("PoZ of "), nodes.math("", r"\mathbf x")
+    )
+    document += nodes.literal_block("import numpy", "import numpy")
+    prose = page.prose_of(document)
+    assert prose.astext().split() == ["PoZ", "of"]
+    assert "numpy" in document.astext(), "the page itself stays"

@@ -3,6 +3,7 @@ pairs, lock and dependencies, data and manifest, papermill."""
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +29,7 @@ SECTIONS = sorted((ROOT / "notebooks").glob("0[1-5]*.md"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 LOCK = (ROOT / "requirements.lock").read_text("utf-8")
 SECOND = ROOT / "notebooks" / "02_representational_geometry.ipynb"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 every_page = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
 
@@ -173,10 +175,29 @@ def test_uv_is_verified_by_hash():
     assert (ROOT / "scripts" / "uv.in").read_text().strip() == text.split(" ")[0]
 
 
-def test_actions_of_the_workflow_are_pinned_by_commit():
-    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
-    used = re.findall(r"uses: (\S+)", text)
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_actions_of_a_workflow_are_pinned_by_commit(path):
+    used = re.findall(r"uses: (\S+)", path.read_text("utf-8"))
     assert used and all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", name) for name in used)
+
+
+def test_publishing_waits_for_the_address_and_for_the_tests():
+    text = (ROOT / ".github" / "workflows" / "publish.yml").read_text("utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    assert jobs["book"]["if"] == "needs.where.outputs.address != ''"
+    assert {jobs[name]["needs"] for name in ("pages", "release")} == {"book"}
+    assert any(step.get("run") == "bash .ci/run" for step in jobs["book"]["steps"])
+    read = jobs["where"]["steps"][-1]["run"].split(" CITATION")[0]
+    said = {
+        "title: x": "",
+        "# url: https://a": "",
+        "url: https://a/": "address=https://a/",
+    }
+    for line, address in said.items():
+        run = subprocess.run(
+            read, shell=True, input=line, capture_output=True, text=True
+        )
+        assert run.stdout.strip() == address
 
 
 def test_conda_environment_pins_the_same_versions():
@@ -198,21 +219,30 @@ def test_citation_names_the_paper_and_this_version():
     assert citation["preferred-citation"]["doi"] == "10.32470/CCN.2023.1505-0"
 
 
-def test_boxes_to_copy_say_what_the_citation_file_says():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    text = " ".join((ROOT / "book" / "references.md").read_text().split())
-    paper = citation["preferred-citation"]
-    names = [f"{a['family-names']}, {a['given-names']}" for a in paper["authors"]]
-    said = [paper["title"], paper["doi"], f"{paper['start']}--{paper['end']}"]
-    said += [" and ".join(names), citation["title"], citation["version"]]
-    assert not [words for words in said if words not in text]
-    assert f"{{{{{citation['authors'][0]['name']}}}}}" in text
-
-
 def test_oldest_python_is_the_same_everywhere():
     assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(
         ">=" + ".".join(map(str, install.OLDEST))
     )
+
+
+def test_binder_installs_the_lock_and_then_the_project():
+    folder = ROOT / "binder"
+    oldest = ".".join(map(str, install.OLDEST))
+    assert (folder / "runtime.txt").read_text().strip() == f"python-{oldest}"
+    lines = (folder / "requirements.txt").read_text("utf-8").splitlines()
+    files = [line[3:] for line in lines if line.startswith("-r ")]
+    assert [(folder / file).resolve() for file in files] == [ROOT / "requirements.lock"]
+    script = (folder / "postBuild").read_text("utf-8")
+    extras = re.search(r'"\.\[(.+)\]"', script)[1].split(",")
+    assert set(extras) <= PROJECT["optional-dependencies"].keys()
+    assert os.access(folder / "postBuild", os.X_OK)
+
+
+def test_neurolibre_finds_the_book_where_it_looks():
+    names = ["_config.yml", "_toc.yml", "book", "notebooks"]
+    links = sorted((ROOT / "content").iterdir())
+    assert [link.name for link in links] == names
+    assert [link.resolve() for link in links] == [ROOT / name for name in names]
 
 
 # ----------------------------------------------------------------------- data and files

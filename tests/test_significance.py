@@ -268,3 +268,9 @@ def test_refuses(function, values, message):
 def test_reliability_refuses_no_splits():
     with pytest.raises(ValueError, match="n_splits must be at least 1"):
         significance.split_half_reliability(raters()[1], 0, rng=random())
+
+
+def test_interval_of_a_share_is_that_of_scipy():
+    k, n = np.array([0, 3, 60, 1000]), 1000
+    expected = [stats.binomtest(int(one), n).proportion_ci() for one in k]
+    assert np.allclose(significance.share_interval(k, n).T, expected, atol=1e-12)

@@ -1,7 +1,8 @@
 """A walk through the parameters: each page finishes, without a warning, for every value
-that it accepts, at its smallest sizes."""
+that it accepts, at its smallest sizes; with WALK=pairs, for each pair of values."""
 
 import ast
+import os
 import re
 import warnings
 from itertools import combinations, product
@@ -14,6 +15,7 @@ import notebooks
 from helpers import notebook
 
 pytestmark = pytest.mark.slow
+TOGETHER = 2 if os.environ.get("WALK") == "pairs" else 1
 PAGES = sorted((notebooks.ROOT / "notebooks").glob("*.md"))
 ELSEWHERE = {
     "data": "full data are downloaded: test_pipeline_datasets.py",
@@ -49,26 +51,25 @@ def choices(rule, default):
 
 
 def walk(path):
-    """Settings of a page in which each pair of its values occurs."""
+    """Settings of a page in which each of its values occurs, or each pair of them."""
     told, defaults = rules(path)
     values = {
         name: [defaults[name]] if name in ELSEWHERE else choices(rule, defaults[name])
         for name, rule in told.items()
     }
-    left = [
-        dict(zip(values, those, strict=True)) for those in product(*values.values())
-    ]
+    left = [dict(zip(values, some, strict=True)) for some in product(*values.values())]
     met = set()
-    while best := max(left, key=lambda one: len(pairs(one) - met), default=None):
-        if met and pairs(best) <= met:
+    while left:
+        best = max(left, key=lambda one: len(parts(one) - met))
+        if parts(best) <= met:
             return
-        met |= pairs(best)
+        met |= parts(best)
         left.remove(best)
         yield best
 
 
-def pairs(settings):
-    return set(combinations(settings.items(), 2))
+def parts(settings):
+    return set(combinations(settings.items(), TOGETHER))
 
 
 def shown(settings, told):

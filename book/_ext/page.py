@@ -1,8 +1,10 @@
 """A Sphinx extension: what the book adds to its theme.
 
 * Figures of the class ``table`` are numbered as tables.
-* The CSV files that `helpers.notebook.download` put into a notebook's outputs are
-  written to ``values/`` and linked below the figure or table of the same name.
+* Below each figure or table of a notebook are links to its code and data, to its
+  values (the CSV file that `helpers.notebook.download` put into the outputs, written to
+  ``values/``) and to its picture.
+* The search knows the prose of the pages, not their code and formulas.
 * The text of a notebook is offered for download beside the notebook.
 * Pages have a description and, where the book's address is known (``html: baseurl`` in
   _config.yml), a card for social media.
@@ -66,10 +68,13 @@ def setup(app) -> dict:
     app.connect("doctree-read", count_tables)
     app.connect("doctree-read", drop_empty_headings)
     app.connect("doctree-read", add_phone_forms, priority=400)  # images: 500
-    app.connect("doctree-read", link_values, priority=900)  # after the downloads'
+    app.connect("doctree-read", link_files, priority=900)  # after the downloads'
+    app.connect("builder-inited", index_prose)
+    app.connect("html-page-context", add_excerpts)
     app.connect("html-page-context", offer_text, priority=900)  # after the buttons
     app.connect("html-page-context", describe)
     app.connect("build-finished", write_values)
+    app.connect("build-finished", write_root)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -160,31 +165,122 @@ def offered(notebook: nbformat.NotebookNode | None) -> set[str]:
     return {f"{name}.csv" for name in DOWNLOAD.findall(code)}
 
 
-def link_values(app, doctree) -> None:
-    """Link, below each figure or table, the CSV file of the same name."""
+def pictures(notebook: nbformat.NotebookNode | None) -> dict[str, str]:
+    """The pictures (PNG in base64) in a notebook's outputs, by file name."""
+    return {
+        f"{cell.metadata.mystnb.figure.name}.png": output.data["image/png"]
+        for cell in (notebook.cells if notebook else ())
+        for output in cell.get("outputs", ())
+        if "image/png" in output.get("data", {})
+        and "figure" in cell.metadata.get("mystnb", {})
+    }
+
+
+def link_files(app, doctree) -> None:
+    """Link, below each figure or table of a notebook, what it is made of."""
     docname = app.env.docname
     notebook = notebook_of(app.env, docname)
-    names = tables(notebook)
-    for name in sorted(offered(notebook) - names.keys()):
+    made = tables(notebook) | pictures(notebook)
+    for name in sorted(offered(notebook) - made.keys()):
         log.warning("%s is missing from the outputs; execute the page again", name)
     up = "../" * docname.count("/")
     for figure in doctree.findall(nodes.figure):
-        for name in [f"{i}.csv" for i in figure["ids"] if f"{i}.csv" in names]:
-            link = addnodes.download_reference(
-                "", "values (CSV)", refuri=f"{up}values/{name}", classes=["values"]
-            )
-            figure += nodes.legend("", nodes.paragraph("", "", link))
+        code = code_of(figure)
+        if code is None or not figure["ids"]:
+            continue
+        code["ids"].append(place := f"code-{figure['ids'][0]}")
+        links = [
+            nodes.reference("", "code", refuri=f"#{place}", internal=True),
+            nodes.reference("", "data", refuri=f"{up}book/data.html", internal=True),
+            *file_links(figure["ids"], made, f"{up}values/"),
+        ]
+        line = nodes.paragraph("", classes=["figure-files"])
+        for link in links:
+            line += [link, nodes.Text(" · ")]
+        del line[-1]
+        figure += line  # a legend would open a second figcaption after two images
+
+
+def code_of(node: nodes.Node) -> nodes.Element | None:
+    """The shown code of the cell that a node is an output of."""
+    while node is not None and node.get("nb_element") != "cell_code":
+        node = node.parent
+    parts = node.children if node is not None else ()
+    return next((n for n in parts if n.get("nb_element") == "cell_code_source"), None)
+
+
+def file_links(ids: list[str], made: dict[str, str], folder: str) -> list[nodes.Node]:
+    """Links to the values and to the picture of a figure, as far as there are any."""
+    kinds = {".csv": ("values (CSV)", "values"), ".png": ("picture (PNG)", "picture")}
+    return [
+        addnodes.download_reference("", text, refuri=folder + name, classes=[kind])
+        for suffix, (text, kind) in kinds.items()
+        for name in [f"{i}{suffix}" for i in ids]
+        if name in made
+    ]
 
 
 def write_values(app, exception) -> None:
-    """Write the CSV files of all pages to ``values/``."""
+    """Write the CSV files and the pictures of all pages to ``values/``."""
     if exception or app.builder.format != "html":
         return
     shutil.rmtree(folder := Path(app.outdir) / "values", ignore_errors=True)
     folder.mkdir()
     for docname in app.env.found_docs:
-        for name, content in tables(notebook_of(app.env, docname)).items():
+        notebook = notebook_of(app.env, docname)
+        for name, content in tables(notebook).items():
             (folder / name).write_text(content, "utf-8")
+        for name, picture in pictures(notebook).items():
+            (folder / name).write_bytes(base64.b64decode(picture))
+
+
+# -------------------------------------------------------------------------- search
+def index_prose(app) -> None:
+    """Leave code, printed outputs and formulas out of what the search knows."""
+    if app.builder.format != "html":
+        return
+    index = app.builder.index_page
+
+    def index_without_code(pagename, doctree, title) -> None:
+        index(pagename, prose_of(doctree), title)
+
+    app.builder.index_page = index_without_code
+
+
+def prose_of(doctree: nodes.document) -> nodes.document:
+    """A copy of a page without code and formulas."""
+    prose = doctree.deepcopy()
+    for kind in (nodes.literal_block, nodes.math, nodes.math_block):
+        for node in [*prose.findall(kind)]:
+            node.parent.remove(node)
+    return prose
+
+
+def add_excerpts(app, pagename, templatename, context, doctree) -> None:
+    """Give the search page its own excerpts."""
+    if pagename == "search":
+        app.add_js_file("search.js", defer="defer")
+
+
+# ----------------------------------------------------------------------- first page
+ROOT_PAGE = """\
+<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url={page}">
+<title>{title}</title>
+<link rel="icon" href="_static/{icon}">
+</head><body><p><a href="{page}">{title}</a></p></body></html>
+"""
+
+
+def write_root(app, exception) -> None:
+    """Lead from the folder of the book to its first page, with the icon named."""
+    if exception or app.builder.format != "html":
+        return
+    title, icon = escape(app.config.html_title), Path(app.config.html_favicon).name
+    page = f"{app.config.root_doc}.html"
+    text = ROOT_PAGE.format(page=page, title=title, icon=icon)
+    (Path(app.outdir) / "index.html").write_text(text, "utf-8")
 
 
 # ------------------------------------------------------------------------- buttons
@@ -256,9 +352,10 @@ class NotebookFigure(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         _, path = self.env.relfn2path(self.arguments[0])
         self.env.note_dependency(path)
-        cell = figure_cell(nbformat.read(path, as_version=4), self.arguments[1])
+        notebook, name = nbformat.read(path, as_version=4), self.arguments[1]
+        cell = figure_cell(notebook, name)
         output = next(o for o in cell.outputs if "image/png" in o.get("data", {}))
-        picture = Path(self.env.app.doctreedir) / f"{self.arguments[1]}.png"
+        picture = Path(self.env.app.doctreedir) / f"{name}.png"
         picture.write_bytes(base64.b64decode(output.data["image/png"]))
         here = Path(self.env.doc2path(self.env.docname)).parent
         about = cell.metadata.mystnb.image
@@ -267,7 +364,11 @@ class NotebookFigure(SphinxDirective):
         if width := output.metadata.get("image/png", {}).get("width"):
             image["width"] = f"{width}px"
         caption = nodes.caption("", "", *self.parse_content_to_nodes()[0].children)
-        return [repeated_figure("", image, caption)]
+        figure = repeated_figure("", image, caption)
+        if form := phone_forms(notebook).get(name):
+            app, docname = self.env.app, self.env.docname
+            figure.insert(1, phone_image(app, docname, image, form))
+        return [figure]
 
 
 def figure_cell(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:

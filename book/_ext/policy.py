@@ -19,9 +19,10 @@ POLICY = (
     "worker-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
 )
 INLINE = re.compile(
-    r"<script(?![^>]*(?:\ssrc=|application/json))[^>]*>(.*?)</script>", re.DOTALL
+    r"<script(?![^>]*(?:\ssrc=|application/(?:ld\+)?json))[^>]*>(.*?)</script>",
+    re.DOTALL,
 )
-"""Scripts in a page; JSON is not run."""
+"""Scripts in a page; JSON and JSON-LD are not run."""
 HANDLER = re.compile(r'\son[a-z]+="([^"]*)"')
 CHARSET = re.compile(
     r'(<meta charset=[^>]*>)(?:<meta http-equiv="Content-Security-Policy"[^>]*>)?'

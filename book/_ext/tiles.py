@@ -54,7 +54,8 @@ def tiles(found: dict[str, claims.Finding], address: str) -> list[str]:
         verdict = claims.verdict(claim, found)
         texts = {"claim": key, "title": claim["title"], "verdict": verdict}
         texts["kind"] = verdict.removesuffix(" where testable").replace(" ", "-")
-        texts["rows"] = claims.in_words(found).get(f"rows_{key}", "")
+        rows = claims.in_words(found).get(f"rows_{key}", "")
+        texts["rows"] = f"{rows}; under {claim['under']}" if "under" in claim else rows
         escaped = {name: escape(text) for name, text in texts.items()}
         items.append(TILE.format(**escaped, address=address, key=key.lower()))
     return items

@@ -15,7 +15,6 @@ parameters left out some of its rows, a claim is "run in part", and not judged.
 
 from __future__ import annotations
 
-import html
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -193,23 +192,14 @@ def scoreboard(found: Mapping[str, Finding]) -> pd.DataFrame:
     return board
 
 
-def table(
-    ids: Sequence[str], found: Mapping[str, Finding], links: bool = False
-) -> pd.DataFrame:
-    """What the paper says and what we find, a line per row; with ``links`` to the code
-    it is HTML. ValueError for findings of other claims than the named ones.
+def table(ids: Sequence[str], found: Mapping[str, Finding]) -> pd.DataFrame:
+    """What the paper says and what we find, a line per row; ValueError for findings
+    of other claims than the named ones.
     """
     judged = rows(found, ids)
     if unknown := sorted(found.keys() - set(judged["key"])):
         raise ValueError(f"{unknown}: no row of {ids} asks for these findings.")
     lines = [_line(row.dropna()) for _, row in judged.iterrows()]
-    if links:
-        lines = [
-            {k: html.escape(text, False) for k, text in line.items()} for line in lines
-        ]
-        for line, address in zip(lines, judged["computed"], strict=True):
-            place = html.escape(address.replace("#", ".html#"))
-            line["measure"] = f'<a href="{place}">{line["measure"]}</a>'
     table = pd.DataFrame(lines).set_index(["claim", "measure"])
     return table.loc[:, (table != "").any()]
 

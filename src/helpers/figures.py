@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.ticker import PercentFormatter
 
 PALETTE = sns.color_palette("colorblind")
@@ -72,9 +73,10 @@ def panels(columns: int, rows: int = 1, height: float = 2.9, **options) -> np.nd
 
 
 def percent(ax: Axes, axes: str) -> None:
-    """Show the named axes ("x", "y" or "xy") in percent."""
+    """Show the named axes ("x", "y" or "xy") in percent, as the text writes it."""
     for name in axes:
-        getattr(ax, f"{name}axis").set_major_formatter(PercentFormatter(1, decimals=0))
+        shown = PercentFormatter(1, decimals=0, symbol="\u2009%")  # a thin space
+        getattr(ax, f"{name}axis").set_major_formatter(shown)
 
 
 def legend_above(ax: Axes, n_columns: int) -> None:
@@ -92,24 +94,35 @@ def lines(
     hue: str | None = None,
     colours: Mapping | None = None,
     styles: Mapping | None = None,
+    strength: float = 0.2,
     **line,
 ) -> Axes:
     """A line per value of ``hue``, labelled with it by `NAMES`.
 
     A band is drawn between the columns ``low`` and ``high`` where the frame has them;
-    NaN leaves a gap. ``colours`` and ``styles`` (of the lines) map values of ``hue``.
+    NaN leaves a gap. ``colours`` and ``styles`` (of the lines) map values of ``hue``;
+    ``strength`` is that of a band's colour, from 0 (white) to 1.
     """
     colours, styles = colours or COLOURS, styles or {"random": "--"}
     groups = frame.groupby(hue, sort=False) if hue else [("", frame)]
     for number, (name, rows) in enumerate(groups):
         colour = colours.get(name, PALETTE[number % len(PALETTE)])
         if {"low", "high"} <= set(rows):
-            band = {"color": colour, "alpha": 0.2, "linewidth": 0}
-            ax.fill_between(rows[x], rows["low"], rows["high"], **band)
+            band(ax, rows[x], rows["low"], rows["high"], colour, strength)
         look = {"linewidth": 2, "linestyle": styles.get(name, "-"), "color": colour}
         label = NAMES.get(name, name) or None
         ax.plot(rows[x], rows[y], **({"label": label} | look | line))
     return ax
+
+
+def band(ax: Axes, x, low, high, colour, strength: float) -> None:
+    """A band that covers what lies below it, so that two make no third colour; its
+    outline stays visible where another band covers it.
+    """
+    tint = 1 - strength * (1 - np.array(to_rgb(colour)))
+    ax.fill_between(x, low, high, color=tuple(tint), linewidth=0, zorder=0.5)
+    outline = {"facecolor": "none", "edgecolor": colour, "linewidth": 0.4}
+    ax.fill_between(x, low, high, alpha=0.7, zorder=1.5, **outline)
 
 
 def intervals(
@@ -153,6 +166,8 @@ def heatmap(ax: Axes, table: pd.DataFrame, title: str = "", **options) -> Axes:
     ax.set(title=title, xlabel="", ylabel="")
     ax.tick_params(length=0)
     plt.setp(ax.get_yticklabels(), rotation=0)
+    for number in ax.texts:
+        number.set_text(number.get_text().replace("-", "\N{MINUS SIGN}"))
     return ax
 
 
@@ -172,7 +187,8 @@ def silent_nodes(ax: Axes, frame: pd.DataFrame, title: str) -> Axes:
     lines(ax, frame, "silent nodes", "similarity", "pair", styles=styles)
     ax.set_xscale("symlog", linthresh=1)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set(xlabel="silent nodes added", ylabel="similarity", title=title)
+    ax.set(xlabel="silent nodes added (log scale from 1)", title=title)
+    ax.set_ylabel("similarity of the pair")
     ax.set_xlim(0, frame["silent nodes"].max())
     return ax
 
@@ -185,13 +201,14 @@ def matrix(ax: Axes, values: np.ndarray, labels: Sequence[str], title: str) -> A
 
 # ------------------------------------------------------------------ page 02
 def histogram(ax: Axes, frame: pd.DataFrame, x: str, y: str, hue: str) -> Axes:
-    """Bars around ``x`` with whiskers from ``low`` to ``high``, coloured by ``hue``."""
-    width = np.diff(frame[x].to_numpy()[:2])
-    for name, rows in frame.groupby(hue, sort=False):
+    """Bars around ``x``, whiskers from ``low`` to ``high``; side by side by ``hue``."""
+    width = np.diff(frame[x].to_numpy()[:2]) / frame[hue].nunique()
+    for number, (name, rows) in enumerate(frame.groupby(hue, sort=False)):
         colour = COLOURS.get(name, PALETTE[5])
-        look = {"color": (*colour, 0.35), "edgecolor": colour, "linewidth": 1.2}
-        ax.bar(rows[x], rows[y], width, label=NAMES.get(name, name), **look)
-        ax.vlines(rows[x], rows["low"], rows["high"], color=colour, linewidth=1)
+        place = rows[x] + width * (number - (frame[hue].nunique() - 1) / 2)
+        look = {"color": (*colour, 0.45), "edgecolor": colour, "linewidth": 0.8}
+        ax.bar(place, rows[y], width, label=NAMES.get(name, name), **look)
+        ax.vlines(place, rows["low"], rows["high"], color=colour, linewidth=1)
     return ax
 
 
@@ -215,8 +232,8 @@ def insertion_panels(
 def human_curve(ax: Axes, prediction) -> Axes:
     """R2 of a `helpers.prediction.Prediction` with its band, and random orders."""
     p = prediction
-    lines(ax, p.orders.assign(order="random"), "share", "r2", "order", linewidth=1)
     lines(ax, p.curve, "share", "r2", label="lowest PoZ first, 95 % over images")
+    lines(ax, p.orders.assign(order="random"), "share", "r2", "order", linewidth=1)
     mark_value(ax, p.full, "y", "all nodes")
     best = p.best["share"], p.best["r2"]
     ax.plot(*best, "o", color=COLOURS["highest"], label="largest", zorder=4)
@@ -227,14 +244,17 @@ def human_curve(ax: Axes, prediction) -> Axes:
 
 
 def difference_curve(ax: Axes, prediction) -> Axes:
-    """Difference from the R2 of all nodes, with pointwise and simultaneous bands."""
+    """Difference from the R2 of all nodes, with pointwise and simultaneous bands.
+
+    The axis is cut off where few nodes lose much, so that small gains are visible.
+    """
     curve = prediction.curve
-    for band in ("all", "difference"):
-        ends = {end: curve[f"{band}_{end}"] for end in ("low", "high")}
-        lines(ax, curve.assign(**ends), "share", "difference")
+    for of, strength in {"all": 0.2, "difference": 0.5}.items():
+        ends = {end: curve[f"{of}_{end}"] for end in ("low", "high")}
+        lines(ax, curve.assign(**ends), "share", "difference", strength=strength)
     mark_value(ax, 0, "y")
     ax.set(xlabel="share of nodes inserted", ylabel="R² minus R² of all")
-    ax.set(title=prediction.name, xlim=(0, 1.01), ylim=(-0.15, 0.15))
+    ax.set(title=prediction.name, xlim=(0, 1.01), ylim=(-0.05, 0.04))
     percent(ax, "x")
     return ax
 

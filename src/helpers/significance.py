@@ -85,6 +85,14 @@ def _variance(square: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return np.where(variance > _ROUNDING * square, variance, np.nan)
 
 
+def share_interval(k: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """(2, ...) ends of the 95 % interval of k in n, after Clopper & Pearson (1934)."""
+    tail = (1 - LEVEL) / 2
+    low = stats.beta.ppf(tail, k, n - k + 1)
+    high = stats.beta.ppf(1 - tail, k + 1, n - k)
+    return np.array([np.where(k > 0, low, 0), np.where(k < n, high, 1)])
+
+
 # -------------------------------------------------------------------- resampled tests
 def interval(resampled: np.ndarray) -> np.ndarray:
     """(2, ...) percentiles of each column of resamples; NaN if it holds NaN."""

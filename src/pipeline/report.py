@@ -120,7 +120,8 @@ def on_curves(a: Analysis) -> list[str]:
 
 def on_rules(a: Analysis) -> list[str]:
     """The three rules under the main similarity; a warning where measures differ."""
-    said = [rule_in_words(row, a.has_reference) for _, row in a.main.iterrows()]
+    rules = a.main.iterrows()
+    said = [rule_in_words(row, a.has_reference, len(a.raters)) for _, row in rules]
     if not a.has_reference:
         said.insert(
             0,
@@ -132,11 +133,13 @@ def on_rules(a: Analysis) -> list[str]:
     return said
 
 
-def rule_in_words(row: pd.Series, has_reference: bool) -> str:
-    """One rule under one measure."""
+def rule_in_words(row: pd.Series, has_reference: bool, n_raters: int = 1) -> str:
+    """One rule under one measure; a clear change holds for the raters asked."""
     rule = str(row["rule"]).replace("%", " %")
     kept = f"{row['kept']:,} nodes ({row['share']:.0%})"
     does = VERDICTS[row["verdict"]]
+    if n_raters > 1 and row["verdict"].startswith("clear"):
+        does += " for these raters"
     if row["share"] == 1:
         return f"“{rule}” drops nothing: all nodes stay."
     if np.isnan(row["change"]):

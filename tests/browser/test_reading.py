@@ -11,6 +11,7 @@ import browser as tools
 import make_pdf
 from test_pages import NAMES, ROOT
 
+SECTION = "02_representational_geometry"
 every_page = pytest.mark.parametrize("name", NAMES)
 
 
@@ -85,3 +86,66 @@ def test_pages_are_joined_into_one_document_for_printing(visit, address):
         " i.decode())))"
     )
     assert page.locator("article a[href^='../']").count() == 0
+
+
+# -------------------------------------------------------------------- previews, search
+def preview_of(page, selector):
+    """What opens beside the first link that matches, when the mouse is on it."""
+    link = page.locator(selector).first
+    link.scroll_into_view_if_needed()
+    page.mouse.move(2, 2)
+    page.keyboard.press("Escape")
+    link.hover()
+    tip = page.locator(".preview")
+    tip.wait_for()
+    assert link.get_attribute("aria-describedby") == tip.get_attribute("id")
+    return tip
+
+
+def test_links_show_what_they_lead_to(visit, address, violations):
+    page = visit(f"notebooks/{SECTION}.html")
+    figure = page.locator("#fig-poz .caption-text").text_content()
+    assert figure in preview_of(page, "article a[href='#fig-poz']").text_content()
+    page.locator(".preview img:visible").evaluate("image => image.decode()")
+    tip = preview_of(page, "article a[href*='01_introduction.html#equation-eq-poz']")
+    assert tip.locator("mjx-container").count() == 1
+    tip = preview_of(page, "article .bibtex-citation a")
+    assert re.search(r"\b(?:19|20)\d\d\b", tip.text_content())
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    assert page.locator(".preview").count() == 0 and page.errors == []
+    assert all(url.startswith((address, "data:")) for url in page.asked)
+
+
+def test_tiles_of_claims_show_what_the_verdict_rests_on(visit):
+    page = visit("book/index.html")
+    assert len(preview_of(page, "article .tile a").text_content()) > 80
+
+
+def test_previews_follow_the_keyboard(visit):
+    page = visit(f"notebooks/{SECTION}.html")
+    page.locator("article a[href='#fig-poz']").first.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    page.locator(".preview").wait_for()
+
+
+def test_the_code_of_a_figure_is_unfolded_by_its_link(visit):
+    page = visit(f"notebooks/{SECTION}.html")
+    assert not page.locator("#code-fig-poz").is_visible()
+    page.locator("a[href='#code-fig-poz']").click()
+    page.locator("#code-fig-poz").wait_for()
+
+
+def test_excerpts_of_the_search_are_prose(visit):
+    page = visit("search.html?q=PoZ+threshold")
+    page.locator("#search-results p.context").first.wait_for()
+    excerpts = page.locator("#search-results p.context").all_inner_texts()
+    assert any("threshold" in text and "PoZ" in text for text in excerpts)
+    assert not re.search(r"\\[a-z(\[]|\bimport \w|\$", " ".join(excerpts))
+
+
+def test_the_root_leads_to_the_first_page_and_misses_nothing(visit, address):
+    page = visit("")
+    page.wait_for_url("**/book/index.html")
+    assert page.errors == [] and f"{address}/favicon.ico" not in page.asked
