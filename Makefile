@@ -34,10 +34,10 @@ PAGE_TESTS := tests/browser/test_looks.py tests/browser/test_live_sections.py te
 UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/test_pages.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test quick fuzz lint browser serve sync run report human train bench screenshots pdf card preview metadata lock clean
+.PHONY: help install book test test-slurm quick fuzz lint browser slurm serve sync run report human train bench screenshots pdf card preview metadata lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/installed ## create .venv and install everything (needs the network once)
 
@@ -56,6 +56,9 @@ test: .venv/installed lint ## run all checks: style, unit tests, notebooks again
 quick: .venv/installed ## run only the fast unit tests
 	$(PYTEST) $(UNIT_TESTS) -m "not slow"
 
+test-slurm: .venv/installed ## run the sweep page on a SLURM of one node that the tests start (see make slurm)
+	$(BIN)/python -m pytest tests/slurm --durations=5
+
 fuzz: .venv/installed ## attack helpers with new hostile arrays for MINUTES=10
 	$(BIN)/python tests/fuzz/campaign.py $(MINUTES) --record
 
@@ -66,6 +69,10 @@ lint: .venv/installed ## check style, private names and which package imports wh
 
 browser: ## install the browser for the page tests (Debian, as root)
 	@command -v chromium >/dev/null || (apt-get update -q && apt-get install -y -q --no-install-recommends chromium)
+
+slurm: ## install SLURM for `make test-slurm` (Debian, as root); nothing of it is started
+	@command -v slurmctld >/dev/null || (apt-get update -q && \
+	    apt-get install -y -q --no-install-recommends slurmctld slurmd slurm-client munge)
 
 serve: .venv/installed ## serve the built book on this machine; PORT=8000 is the default
 	@$(BIN)/python scripts/serve.py "$(PORT)"

@@ -83,7 +83,8 @@ def make(params: dict, committed: bool) -> int:
         if params:
             mark_not_run(source)
     status = build(source, out, fresh)
-    if status and not fresh and "Exception" in (out / "build.log").read_text("utf-8"):
+    log = (out / "build.log").read_text("utf-8")
+    if status and not fresh and "exception" in log.lower():
         print(
             "What is kept of earlier builds may be damaged: building every page again."
         )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -252,7 +253,6 @@ def test_a_job_is_small_by_default_and_follows_the_configuration_of_dask():
     walltime = dask.config.set({"jobqueue.slurm.walltime": "02:00:00"})
     with walltime, cluster.started("slurm", False, {}) as jobs:
         script = jobs.job_script()
-        assert jobs.scheduler.no_workers_timeout == 120
     assert "#SBATCH --mem=4G" in script and "#SBATCH -t 02:00:00" in script
 
 
@@ -274,24 +274,34 @@ def script(folder, name, text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sbatch", ["echo no partition >&2; exit 1", "echo 7; exit 0"])
-def test_a_queue_that_starts_no_job_is_reported_soon(sbatch, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("sbatch", "patience", "words"),
+    [
+        ("echo no partition >&2; exit 1", 120, "takes no job: no partition"),
+        ("echo submitted", 120, "no job: Could not parse job id"),
+        ("echo 7", 2, "TimeoutError: none came within 2 s"),
+    ],
+)
+def test_a_queue_that_starts_no_job_is_reported_soon(
+    sbatch, patience, words, tmp_path, monkeypatch
+):
     pytest.importorskip("dask_jobqueue")
     script(tmp_path, "sbatch", sbatch)
     script(tmp_path, "scancel", "exit 0")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(cluster, "PATIENCE", 2)
+    monkeypatch.setattr(cluster, "PATIENCE", patience)
     begin = time.monotonic()
-    with pytest.raises(ConnectionError, match="no worker of 'slurm'"), connect("slurm"):
+    with pytest.raises(ConnectionError, match=words), connect("slurm"):
         pass
     assert time.monotonic() - begin < 60
 
 
 @pytest.mark.slow
-def test_a_scheduler_without_workers_and_one_that_ends_are_reported(
+def test_a_scheduler_that_has_or_keeps_no_worker_and_one_that_ends_are_reported(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(cluster, "PATIENCE", 2)
+    work, store = blocks(draw_and_wait_for_ever, 2), Store(tmp_path / "store")
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port=0"]
     command += ["--host=127.0.0.1", "--no-dashboard", f"--scheduler-file={tmp_path}/s"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -303,18 +313,19 @@ def test_a_scheduler_without_workers_and_one_that_ends_are_reported(
         with pytest.raises(ConnectionError, match="no worker"), connect(address):
             pass
         command = [sys.executable, "-m", "distributed.cli.dask_worker", address]
-        worker = subprocess.Popen([*command, "--nthreads=1", "--no-nanny"], **options)
+        command += ["--nthreads=1", "--no-nanny"]
+        worker = subprocess.Popen(command, **options)
+        monkeypatch.setattr(cluster, "PATIENCE", 5)
+        lost = pytest.raises(Unfinished, match="1 of 2 units.*no worker was left")
+        with lost, connect(address) as client:
+            run(work, store, client, watch=lambda *_: worker.kill())
+        worker = subprocess.Popen(command, **options)
         monkeypatch.setattr(cluster, "PATIENCE", 60)
-        with (
-            pytest.raises(Unfinished, match="1 of 2 units.*the scheduler ended"),
-            connect(address) as client,
-        ):
-            run(
-                blocks(draw_and_wait_for_ever, 2),
-                Store(tmp_path / "store"),
-                client,
-                watch=lambda *_: scheduler.kill(),
-            )
+        ended = pytest.raises(Unfinished, match="0 of 1 units.*the scheduler ended")
+        with ended, connect(address) as client:
+            stop = threading.Timer(3, scheduler.kill)
+            stop.start()
+            run(work, store, client)
     finally:
         for process in filter(None, (scheduler, worker)):
             process.kill()

@@ -3,6 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import RDMs, calc_rdm

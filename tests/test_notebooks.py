@@ -284,6 +284,27 @@ def test_a_damaged_result_is_executed_again(project, executed):
     assert executed == ["01_a", "02_b", "01_a"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", ["*.doctree", "environment.pickle"])
+def test_a_damaged_cache_of_pages_is_thrown_away(broken, tmp_path, monkeypatch):
+    source = tmp_path / "_build" / "book"
+    (source / "book").mkdir(parents=True)
+    (source / "_config.yml").write_text("execute: {execute_notebooks: 'off'}\n")
+    (source / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    page = source / "book" / "index.md"
+    page.write_text("# Title\n\nFirst.\n")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    monkeypatch.setattr(build, "execute", lambda **_: [])
+    monkeypatch.setattr(build, "stage", lambda *_: False)
+    assert build.make({}, committed=False) == 0
+    for path in (tmp_path / "_build" / ".doctrees").rglob(broken):
+        path.write_bytes(b"\x80\x04damaged")
+    html = tmp_path / "_build" / "html" / "book" / "index.html"
+    html.unlink()
+    assert build.make({}, committed=False) == 0
+    assert "First." in html.read_text("utf-8")
+
+
 def test_two_builds_do_not_run_at_once(project, capsys):
     order = []
 

@@ -75,21 +75,35 @@ def test_half_of_the_code_is_visible_without_a_click(text):
     assert lines[0] >= 0.5 * lines[1], f"{lines[0]} of {lines[1]} lines"
 
 
-WITHOUT_EXTRAS = """
+WITHOUT = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "torchvision", "safetensors", "joblib",
-            "filelock", "platformdirs", "pooch", "numba", "dask", "IPython", "sklearn"}:
+        if name.partition(".")[0] in sys.argv[1].split():
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
 """
+EXTRAS = "torch torchvision safetensors joblib filelock platformdirs pooch numba dask"
+EXTRAS += " IPython sklearn"
 
 
 def test_helpers_import_what_a_browser_has_and_no_more():
     modules = [path.stem for path in HELPERS if path.stem != "__init__"]
     imports = "\n".join(f"import helpers.{module}" for module in modules)
-    subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS + imports], check=True)
+    subprocess.run([sys.executable, "-c", WITHOUT + imports, EXTRAS], check=True)
+
+
+@pytest.mark.slow
+def test_without_torch_all_tests_run_or_are_skipped_by_its_name():
+    options = ["--collect-only", "-q", "-p", "no:cacheprovider"]
+    options += ["--ignore=tests/browser", "tests"]  # which has another test_live
+    code = f"{WITHOUT}import pytest; sys.exit(pytest.main({options}))"
+    command = [sys.executable, "-c", code, "torch torchvision"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    skipped = re.findall(r"(?m)^SKIPPED .*", done.stdout)
+    unnamed = [line for line in skipped if "import 'torch" not in line]
+    assert len(skipped) > 5 and not unnamed
 
 
 # ---------------------------------------------------------------------------- notebooks
@@ -113,6 +127,16 @@ def test_table_of_contents_and_pages_agree():
     folders = ("notebooks", "book")
     pages = [path for folder in folders for path in (ROOT / folder).glob("*.md")]
     assert sorted(listed) == sorted(f"{p.parent.name}/{p.stem}" for p in pages)
+
+
+def test_every_promise_is_kept_by_tests_that_exist():
+    text = (ROOT / "book" / "promises.md").read_text("utf-8")
+    promises = re.findall(r"(?m)^(?![:#(]).+\n((?:: .+\n)+)", text)
+    kept = [re.findall(r"(?m)^: `(tests/\S+\.py)::(test_\w+)`$", by) for by in promises]
+    assert len(promises) > 15 and all(kept)
+    assert sum(map(len, kept)) == text.count("\n: ")
+    for file, name in (test for tests in kept for test in tests):
+        assert f"\ndef {name}(" in (ROOT / file).read_text("utf-8"), f"{file}::{name}"
 
 
 def test_pairs_differ_when_text_changes(tmp_path):

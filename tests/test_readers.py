@@ -9,6 +9,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors.numpy import save_file
 from scipy import io

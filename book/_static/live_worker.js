@@ -16,6 +16,7 @@ self.onmessage = ({ data }) => handlers[data.kind](data);
 const ROOT = "/book"; // helpers looks for data beside the folder that it lies in
 const ENVIRONMENT = { MPLBACKEND: "Agg", HOME: `${ROOT}/home` };
 let pyodide, runner, names;
+const read = []; // the files that Python has read since the last check
 
 async function start({ live, interrupt, warm = [], formats = {} }) {
   try {
@@ -62,8 +63,9 @@ async function run({ source, name, fresh }) {
     await pyodide.loadPackagesFromImports(source, quiet);
     if (fresh || !names) names = runner.namespace(send);
     error = runner.run(source, name, names, send);
+    await checkRead();
   } catch (fault) {
-    return fail(fault); // of Python itself, such as a full memory: this worker is done
+    return fail(fault); // a full memory, an altered file: this worker is done
   }
   self.postMessage({ kind: "done", error });
 }
@@ -130,6 +132,13 @@ function checkFetched(live, { sha256, bytes: total }) {
   };
 }
 
+// Compare what the last cell read with what was built. Python cannot wait while it reads.
+async function checkRead() {
+  for (const { path, v, content } of read.splice(0))
+    if (crypto.subtle && !(await digest(content)).startsWith(v))
+      throw new Error(`${path} is not the file that was built`);
+}
+
 // Hexadecimal sha256. Browsers offer it to pages that came over https or from this
 // machine; elsewhere the file is taken as it is.
 async function digest(content) {
@@ -138,7 +147,7 @@ async function digest(content) {
 }
 
 // A file that Python sees, and that is fetched when it is first read.
-function fetchOnDemand(FS, { path, size }, url) {
+function fetchOnDemand(FS, { path, size, v }, url) {
   const at = path.lastIndexOf("/");
   const folder = `${ROOT}/${path.slice(0, at)}`;
   FS.mkdirTree(folder);
@@ -159,6 +168,7 @@ function fetchOnDemand(FS, { path, size }, url) {
         send("text", `${path} is missing from this copy of the book.\n`, 0);
         throw new FS.ErrnoError(29); // an OSError in Python
       }
+      read.push({ path, v, content: request.response });
       node.contents = new Uint8Array(request.response);
       node.usedBytes = node.contents.length;
       return restore(stream).read(stream, ...rest);

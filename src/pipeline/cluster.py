@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -129,7 +130,8 @@ def run(
     A unit that occurs twice is computed once. ``client`` is that of `connect`; None
     computes here, one unit after another. ``watch`` is called after each unit,
     with the client and the number of units computed so far. Raises Unfinished where a
-    unit failed, its result could not be written, or it killed its workers.
+    unit failed, its result could not be written, it killed its workers, or no worker
+    was left for `PATIENCE` seconds.
     """
     keys = [unit.key for unit in work]
     stored = {key: store.read(key) for key in dict.fromkeys(keys)}
@@ -167,7 +169,7 @@ def _on_workers(client, missing: Mapping[str, Unit]) -> Iterator[tuple[str, Resu
     }
     try:
         completed = as_completed(list(futures), loop=client.loop, with_results=True)
-        for future, result in completed:
+        for future, result in _arriving(client, completed):
             if future.cancelled():
                 raise ConnectionError("the scheduler ended, or cannot be reached")
             key = futures.pop(future)
@@ -175,6 +177,29 @@ def _on_workers(client, missing: Mapping[str, Unit]) -> Iterator[tuple[str, Resu
             yield key, result
     finally:
         client.cancel(list(futures))
+
+
+def _arriving(client, completed) -> Iterator[tuple[Any, Result]]:
+    """What ``completed`` gives; ConnectionError once all workers are lost.
+
+    Whoever started the scheduler may let it wait for workers for ever.
+    """
+    present = time.monotonic()
+    while not completed.is_empty():
+        with completed.thread_condition:
+            completed.has_ready() or completed.thread_condition.wait(1)
+        if completed.has_ready() or _has_worker(client):
+            present = time.monotonic()
+        elif time.monotonic() - present > PATIENCE:
+            raise ConnectionError(f"no worker was left for {PATIENCE} s")
+        if completed.has_ready():
+            yield next(completed)
+
+
+def _has_worker(client) -> bool:
+    with suppress(OSError):  # where the scheduler has ended
+        return bool(client.nthreads())
+    return False
 
 
 # ------------------------------------------------------------------------- workers
@@ -198,7 +223,8 @@ def connect(
         queue ``queue``, ``account``, ``memory`` of a worker, ``walltime``, ...
 
     Raises ValueError for another scheduler or n_workers below 1, and
-    ConnectionError without a scheduler, or without a worker after `PATIENCE` seconds.
+    ConnectionError without a scheduler, where the queue refuses all jobs (at once), or
+    without a worker after `PATIENCE` seconds.
     """
     from distributed import Client
 
@@ -210,31 +236,38 @@ def connect(
         try:
             if not is_address:
                 options["n_workers"] = n_workers
-                address = started(scheduler, dashboard, options)
-                stack.callback(_close, address)
+                address = stack.enter_context(started(scheduler, dashboard, options))
             client = stack.enter_context(Client(address, set_as_default=False))
-            client.wait_for_workers(1, timeout=PATIENCE)
+            _wait_for_a_worker(client, n_workers)
         except Exception as error:
             raise ConnectionError(
-                f"no worker of {scheduler!r} within {PATIENCE} s, or no scheduler ("
+                f"no worker of {scheduler!r}, or no scheduler ("
                 f"{type(error).__name__}: {error}). Look at its queue and at what its "
                 "jobs have written."
             ) from error
         yield client
 
 
-def _close(cluster) -> None:
-    with suppress(AssertionError):  # Dask's, about jobs that never started
-        cluster.close()
+def _wait_for_a_worker(client, n_workers: int) -> None:
+    """Return once there is one; TimeoutError after `PATIENCE` seconds.
+
+    RuntimeError, with the queue's words, once it has refused all ``n_workers`` jobs.
+    """
+    refused = getattr(client.cluster, "refused", ())
+    until = time.monotonic() + PATIENCE
+    while not client.nthreads():
+        if len(refused) == n_workers:
+            raise RuntimeError(f"the queue takes no job: {refused[-1]}")
+        if time.monotonic() > until:
+            raise TimeoutError(f"none came within {PATIENCE} s")
+        time.sleep(0.1)
 
 
 def started(scheduler: str, dashboard: bool, options: Mapping[str, Any]):
-    """The cluster of `connect`; without workers, a run fails after two minutes."""
-    import dask
+    """The cluster of `connect`."""
     from distributed import LocalCluster
 
-    patience = {"distributed.scheduler.no-workers-timeout": f"{PATIENCE}s"}
-    with dask.config.set(patience), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # where the dashboard's port is taken, Dask takes another one
         warnings.filterwarnings("ignore", "Port .* is already in use")
         if scheduler in QUEUES:
@@ -253,7 +286,7 @@ def queue_cluster(scheduler: str, **options: Any):
     """dask-jobqueue's cluster for "slurm" or "pbs".
 
     A job is one worker with one thread, and 4 GB unless ``options`` or Dask's
-    configuration say otherwise.
+    configuration say otherwise. Why jobs were refused is in the list ``refused``.
     """
     import dask
     import dask_jobqueue
@@ -262,8 +295,27 @@ def queue_cluster(scheduler: str, **options: Any):
     memory = dask.config.get(f"jobqueue.{scheduler}.memory", None) or "4GB"
     settings = {"memory": memory, "cores": 1, "processes": 1} | options
     settings.setdefault("scheduler_options", {"dashboard_address": LOOPBACK})
-    cluster = getattr(dask_jobqueue, QUEUES[scheduler])
-    return cluster(job_script_prologue=prologue, **settings)
+    cluster, refused = getattr(dask_jobqueue, QUEUES[scheduler]), []
+    job = _reporting(cluster.job_cls, refused)
+    jobs = cluster(job_script_prologue=prologue, job_cls=job, **settings)
+    jobs.refused = refused
+    return jobs
+
+
+def _reporting(job_cls: type, refused: list[str]) -> type:
+    """Dask's class of jobs, made to write into ``refused`` what it would only log."""
+    from distributed.core import Status
+
+    class Job(job_cls):
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except (OSError, RuntimeError, ValueError) as error:
+                said = str(error).rpartition("stderr:")[2] or str(error)
+                refused.append(" ".join(said.split()))
+                self.status = Status.running  # or Dask would submit it again
+
+    return Job
 
 
 @dataclass

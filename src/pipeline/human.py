@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import data, inference, prediction, significance, sparsity
-from pipeline import extraction, judgments, manifest
+from pipeline import judgments, manifest
 
 SEED = 0
 N_ORDERS, N_REPEATS, N_NULL = 300, 200, 100
@@ -28,6 +28,8 @@ def record_sets(peterson: Path, command: str) -> None:
     Embeddings are kept in `pipeline.datasets.cache_folder`. Convolutions are computed
     as on a processor without AVX-512, so that they round alike on most machines.
     """
+    from pipeline import extraction  # needs torch, and nothing else here does
+
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     model = extraction.vgg19_conv(peterson / "vgg19_conv_bgr.safetensors")
     predictions, inputs = {}, []

@@ -189,6 +189,21 @@ def test_a_missing_or_altered_file_of_python_is_named(load, tmp_path, pattern, s
         page.tab.close()
 
 
+def test_altered_activations_are_named_even_if_they_can_be_read(load, tmp_path):
+    folder = shutil.copytree(tools.HTML, tmp_path / "html", copy_function=os.link)
+    path = folder / "live" / "files" / "data" / "lenets_mnist_00.npz"
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with tools.served(folder) as address:
+        page = LivePage(load(f"{address}/{FIRST}"))
+        read = "print(len(open('/book/data/lenets_mnist_0{}.npz', 'rb').read()))"
+        assert "not the file" not in page.run_code(1, read.format(1))
+        said = page.run_code(1, read.format(0))
+        assert "data/lenets_mnist_00.npz is not the file that was built" in said
+        page.tab.close()
+
+
 def test_where_the_files_of_python_are_missing_the_page_says_so(load, copy):
     with tools.served(copy) as address:
         page = LivePage(load(f"{address}/{FIRST}"))
