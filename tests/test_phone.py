@@ -38,7 +38,8 @@ def test_panels_stand_below_one_another_in_reading_order():
     assert all(upper.y0 > lower.y1 for upper, lower in pairwise(places))
     assert np.ptp([place.width for place in places]) < 0.02
     assert figure.get_figwidth() == phone.WIDTH
-    assert [ax.get_title() for ax in axes.flat] == [f"panel {n}" for n in range(4)]
+    titles = [ax.get_title("left") + ax.get_title() for ax in axes.flat]
+    assert titles == [f"panel {n}" for n in range(4)]
 
 
 def test_panels_of_a_column_stay_together_where_rows_differ_in_height():
