@@ -20,6 +20,12 @@ points_in_the_plane = arrays(float, (7, 2), elements=st.floats(-10, 10))
 every_order = pytest.mark.parametrize("first", explorer.ORDERS)
 
 
+def test_every_object_has_a_name_of_its_own():
+    names = explorer.OBJECT_NAMES.read_text("utf-8").splitlines()
+    assert len(names) == len(set(names)) == 92
+    assert all(0 < len(name) <= 40 and name == name.strip() for name in names)
+
+
 @pytest.fixture
 def scene(sparse):
     shades = np.arange(12, dtype=np.uint8) * 20

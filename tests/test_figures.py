@@ -78,7 +78,7 @@ def test_intervals_end_at_low_and_high_in_the_row_of_their_name(ax):
         np.testing.assert_allclose(ends, rows[["low", "high"]].dropna())
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [
         "drop ghosts",
-        "keep 20%",
+        "keep 20 %",
     ]
     assert ax.yaxis_inverted()
 
@@ -91,10 +91,10 @@ def test_values_of_one_row_do_not_cover_one_another(ax):
 
 
 def test_a_heat_map_writes_its_numbers_and_names(ax):
-    table = pd.DataFrame([[1.0, 0.25]], index=["A"], columns=["B", "C"])
+    table = pd.DataFrame([[1.0, -0.25, -0.001]], index=["A"], columns=list("BCD"))
     figures.heatmap(ax, table, "title")
-    assert [text.get_text() for text in ax.texts] == ["1.00", "0.25"]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["B", "C"]
+    assert [text.get_text() for text in ax.texts] == ["1.00", "−0.25", "0.00"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == list("BCD")
     assert ax.get_title("left") == "title"
 
 

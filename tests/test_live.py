@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -15,11 +16,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from myst_nb.core.variables import format_plain_text
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 import browser
 import live
+import live_bytecode
 import live_fetch
 import live_runner
 import notebooks
@@ -208,13 +211,61 @@ def test_pinning_follows_dependencies_and_refuses_a_wheel_unlike_its_lock(
         live_fetch.pin(wrong)
 
 
+# ------------------------------------------------------------------------ compiling
+def test_python_stays_as_it_is_where_it_cannot_be_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_bytecode, "node", lambda: str(tmp_path / "absent"))
+    (source := tmp_path / "live-1").mkdir()
+    assert live_bytecode.compiled(source, tmp_path) == source
+    assert [path.name for path in tmp_path.iterdir()] == ["live-1"]
+
+
+def test_the_lock_gets_the_hashes_of_what_was_compiled(tmp_path):
+    (tmp_path / "a.whl").write_bytes(b"compiled")
+    packages = {n: {"file_name": f"{n}.whl", "sha256": "old"} for n in ("a", "absent")}
+    lock = live_bytecode.with_hashes({"info": 1, "packages": packages}, tmp_path)
+    assert lock["packages"]["a"]["sha256"] == sha256(b"compiled")
+    assert lock["packages"]["absent"]["sha256"] == "old" and lock["info"] == 1
+
+
+@pytest.mark.slow
+def test_modules_in_the_page_are_compiled(tmp_path):
+    try:
+        pins = live_fetch.pinned()
+        folder = live_fetch.fetch(pins, live.datasets.cache_folder())
+        live_bytecode.node()
+    except (ImportError, live_fetch.Unavailable) as error:
+        pytest.skip(str(error))
+    ready = live_bytecode.compiled(folder, tmp_path)
+    assert {path.name for path in ready.iterdir()} == set(pins["files"])
+    for path in [*ready.glob("*.whl"), ready / "python_stdlib.zip"]:
+        names = zipfile.ZipFile(path).namelist()
+        assert not [name for name in names if name.endswith(".py")], path.name
+        assert any(name.endswith(".pyc") for name in names), path.name
+
+
 # ---------------------------------------------------------------------------- pages
+def test_what_cells_import_is_known_before_they_run():
+    sources = [
+        "import numpy as np\nimport torch\nfrom helpers import rsa, claims",
+        "if x:\n    import scipy.stats\nfrom helpers.data import a\nimport numpy",
+    ]
+    assert live.modules([{"source": source} for source in sources]) == [
+        *("numpy", "helpers.rsa", "helpers.claims", "helpers.data", "scipy.stats")
+    ]
+
+
+def test_importing_ahead_keeps_what_goes_wrong_for_the_cell():
+    live_runner.import_ahead("no_such_module")
+    live_runner.import_ahead("colorsys")
+    assert "colorsys" in sys.modules
+
+
 def test_a_page_holds_all_cells_in_order():
     cells = [new_code_cell("n = 1"), new_markdown_cell("text"), new_code_cell("n")]
     cells[2].metadata["tags"] = ["remove-cell"]
     assert live.cells_of(new_notebook(cells=cells)) == [
-        {"source": "n = 1", "shown": True},
-        {"source": "n", "shown": False},
+        {"source": "n = 1", "shown": True, "needs": ""},
+        {"source": "n", "shown": False, "needs": ""},
     ]
 
 
@@ -236,13 +287,67 @@ def test_quick_settings_are_parameters_and_change_nothing_else(text):
 
 def test_every_section_has_quick_settings_or_says_what_it_needs():
     assert set(live.QUICK) == {text.stem for text in SECTIONS}
-    assert all(len(about) == 1 for about in live.QUICK.values())
+    assert all(
+        ("settings" in about) != ("needs" in about) for about in live.QUICK.values()
+    )
 
 
-def test_a_page_that_no_browser_can_run_says_what_it_needs(monkeypatch):
-    monkeypatch.setitem(live.QUICK, "x", {"needs": "a cluster"})
-    record = live.page_record("x", [{"source": "1", "shown": True}])
-    assert "need a cluster" in record["reason"] and record["quick"] is None
+def test_a_cell_that_needs_torch_is_known_before_it_runs():
+    assert live.needs("import torch.nn") == "torch"
+    assert live.needs("x = 1\nfrom pipeline import training") == "torch"
+    assert live.needs("import numpy\nfrom helpers import data") == ""
+
+
+@every_section
+def test_every_parameter_has_a_control_at_its_value(text):
+    cells = live.cells_of(notebooks.read(text))
+    exec(cells[0]["source"], values := {})
+    made = {control["name"]: control for control in live.parameters(cells)}
+    assert made.keys() <= values.keys()
+    absent = live.QUICK[text.stem].get("absent", [])
+    assert set(absent) <= made.keys()
+    for name, control in made.items():
+        value = values[name]
+        assert control["value"] == value and control["about"]
+        if control["kind"] == "choice":
+            assert value in control["choices"]
+        elif control["kind"] == "number":
+            assert control["low"] <= value <= control["high"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "control"),
+    [
+        (bool, {"kind": "switch"}),
+        (["a", "b"], {"kind": "choice", "choices": ["a", "b"]}),
+        ((1, 2), {"kind": "number", "low": 1, "high": 2, "whole": True}),
+        ((0, 0.5), {"kind": "number", "low": 0, "high": 0.5, "whole": False}),
+        (re.compile("x"), {"kind": "text"}),
+    ],
+)
+def test_controls_follow_the_rules(rule, control):
+    assert live.as_control(rule) == control
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [("0.12345", ".2f"), ("-0.5", "+.1%"), ("'holds'", "s"), ("1234", ","), ("3", "s")],
+)
+def test_numbers_of_a_run_are_shown_as_in_the_book(value, form):
+    assert live_runner.formatted(value, form) == format_plain_text(value, form)
+
+
+def test_what_a_cell_hands_on_reaches_the_text(page, monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    live_runner.stand_in_for_ipython(page.send, '{"n": [".1f", "s"]}')
+    page.run(
+        "import pandas as pd\nfrom helpers.notebook import download, glue\n"
+        "glue(n=0.25, unseen=1)\ndownload('fig-a', pd.DataFrame({'x': [1]}))"
+    )
+    sent = [(kind, json.loads(data)) for kind, data, _ in page.sent]
+    numbers = [("number", ["n", ".1f", "0.2"]), ("number", ["n", "s", "0.25"])]
+    assert sent == [*numbers, ("values", ["fig-a.csv", "x\n1\n"])]
+    assert live_runner.formatted("nan", ".2f") == "no value"
 
 
 def test_quick_settings_that_a_page_does_not_have_are_refused(monkeypatch):
@@ -272,6 +377,14 @@ def test_notebooks_for_the_browser_hold_only_what_pages_hand_on():
     ((output,),) = [cell.outputs for cell in stripped.cells]
     assert output.metadata.scrapbook.name == "findings"
     assert stripped.cells[0].source == ""
+
+
+def test_notebooks_for_the_browser_hold_what_other_pages_draw():
+    about = {"scrapbook": {"name": "fig-x.csv"}}
+    kept = [new_output("display_data", metadata=about)]
+    notebook = new_notebook(cells=[new_code_cell("1", outputs=kept)])
+    assert live.DRAWN.findall('a = drawn(page, "fig-x").query("b")') == ["fig-x"]
+    assert live.without_shown(notebook, {"fig-x.csv"}).cells[0].outputs == kept
 
 
 def test_folders_are_kept_equal_without_copying_again(tmp_path):

@@ -11,6 +11,7 @@ images glide as the size changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,6 +38,8 @@ SCENES = (
 )
 PER_CLASS = 10
 """Images of each class in the scenes of single images."""
+OBJECT_NAMES = Path(__file__).with_name("objects92_names.txt")
+"""A short name for each of the 92 objects, written for this book."""
 MIN_DEFINED = 0.5
 """R2 is undefined where a smaller share of the items has a defined similarity."""
 
@@ -158,12 +161,12 @@ def load(name: str) -> Scene:
 
 def _objects() -> Scene:
     objects = data.load_objects92()
-    names = enumerate(objects.category, 1)
+    names = OBJECT_NAMES.read_text("utf-8").splitlines()
     return Scene(
         title="92 objects, VGG-16",
         compared_with="human judgments",
         thumbnails=objects.images,
-        labels=tuple(f"{category} ({i})" for i, category in names),
+        labels=tuple(names),
         groups=tuple(map(str, objects.category)),
         embeddings=objects.embeddings,
         poz=sparsity.percentage_of_zeros(objects.embeddings),

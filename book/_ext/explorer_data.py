@@ -47,8 +47,9 @@ def add(app, exception) -> None:
     """Put the files into the book; they are made once per state of the project."""
     if exception or app.builder.format != "html":
         return
-    scripts = [Path(explorer.__file__).read_bytes(), Path(__file__).read_bytes()]
-    key = hashlib.sha256(manifest.state().encode() + b"".join(scripts)).hexdigest()[:12]
+    ours = [Path(explorer.__file__), Path(__file__), explorer.OBJECT_NAMES]
+    contents = b"".join(path.read_bytes() for path in ours)
+    key = hashlib.sha256(manifest.state().encode() + contents).hexdigest()[:12]
     folder = ROOT / "_build" / f"explorer-{key}"
     write_once(folder)
     target = Path(app.outdir) / "explorer"

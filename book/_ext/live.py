@@ -7,18 +7,22 @@ files that helpers read. Where Python cannot be obtained, the pages say so.
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
 import shutil
 import tomllib
 import zipfile
+from collections.abc import Collection
 from importlib import metadata
+from itertools import compress
 from pathlib import Path
 
 import nbformat
 from sphinx.util import logging
 
+import live_bytecode
 import live_fetch
 from helpers import data
 from page import ROOT, notebook_of
@@ -28,20 +32,23 @@ HERE = Path(__file__).parent
 QUICK = tomllib.loads((HERE / "live_quick.toml").read_text("utf-8"))
 PACKED = ("jinja2", "markupsafe")
 """Packages for styled tables, taken from this environment without compiled parts."""
+DRAWN = re.compile(r"""\bdrawn\(\s*\w+,\s*["']([\w-]+)["']""")
+NEED_TORCH = {"torch", "torchvision", "pipeline"}
+IN_BROWSER = {*live_fetch.WANTED, "helpers"}
+RUNNERS = ("live_runner.py", "own_runner.py")
+"""What answers pages in their worker."""
 HIDDEN = {"remove-cell", "remove-input", "remove_cell", "remove_input"}
 NOT_OBTAINED = (
     "Cells cannot be run in this copy of the book: Python for the browser could not be "
     "obtained when it was built. Build it again with a network connection (make book)."
 )
-NEEDS_MORE = (
-    "Cells on this page need {}, which a browser does not have. Run the notebook "
-    "instead: make run, in a clone of the repository."
-)
+SCRIPTS = ("live_parameters.js", "live_notebook.js", "live.js")
 log = logging.getLogger(__name__)
 
 
 def setup(app) -> dict:
     # when this value changes, every page is rendered again
+    app.setup_extension("live_pages")
     app.add_config_value("live_about", {}, "html", types=(dict,))
     app.connect("config-inited", obtain)
     app.connect("html-page-context", add_cells)
@@ -62,28 +69,31 @@ def obtain(app, config) -> None:
 
 def runtime() -> Path:
     """The folder with Python for the browser. Raises `live_fetch.Unavailable`."""
-    return live_fetch.fetch(live_fetch.pinned(), datasets.cache_folder())
+    cache = datasets.cache_folder()
+    return live_bytecode.compiled(live_fetch.fetch(live_fetch.pinned(), cache), cache)
 
 
 # ----------------------------------------------------------------------- the pages
 def add_cells(app, pagename, templatename, context, doctree) -> None:
     """Add the cells of a section and what runs them."""
     name = pagename.removeprefix("notebooks/")
-    if doctree is None or name not in QUICK:
+    if doctree is None or "needs" in QUICK.get(name, {"needs": ""}):
         return
     cells = cells_of(notebook_of(app.env, pagename))
     record = app.config.live_about | page_record(name, cells)
     body = json.dumps(record).replace("</", "<\\/")
     app.add_js_file(None, body=body, type="application/json", id="live-cells")
-    app.add_js_file("live.js", defer="defer")
+    for script in SCRIPTS:
+        app.add_js_file(script, defer="defer")
     app.add_css_file("live.css")
 
 
 def page_record(name: str, cells: list[dict]) -> dict:
     """What `live.js` needs to know of a page."""
     about = {"cells": cells, "setup": n_setup(cells), "quick": quick(name, cells)}
-    if needs := QUICK.get(name, {}).get("needs"):
-        about["reason"] = NEEDS_MORE.format(needs)
+    about["warm"] = modules(cells)
+    absent = QUICK.get(name, {}).get("absent", ())
+    about["parameters"] = [p for p in parameters(cells) if p["name"] not in absent]
     return about
 
 
@@ -92,9 +102,63 @@ def cells_of(notebook: nbformat.NotebookNode) -> list[dict]:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     hidden = [HIDDEN & set(cell.metadata.get("tags", ())) for cell in code]
     return [
-        {"source": cell.source, "shown": not tags}
+        {"source": cell.source, "shown": not tags, "needs": needs(cell.source)}
         for cell, tags in zip(code, hidden, strict=True)
     ]
+
+
+def needs(source: str) -> str:
+    """What a cell needs that no browser has, or ""."""
+    found = {name.split(".")[0] for name in imported(source)}
+    return "torch" if found & NEED_TORCH else ""
+
+
+def modules(cells: list[dict]) -> list[str]:
+    """What the cells import, of what a browser has, in order."""
+    found = dict.fromkeys(name for cell in cells for name in imported(cell["source"]))
+    return [name for name in found if name.split(".")[0] in IN_BROWSER]
+
+
+def imported(source: str) -> list[str]:
+    """The modules that a cell imports; those of helpers one by one."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "helpers":
+            found += [f"helpers.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(node.module)
+    return found
+
+
+def parameters(cells: list[dict]) -> list[dict]:
+    """A control for each parameter of a page, from the rules that check it."""
+    if "check_parameters(" not in (check := cells[n_setup(cells) - 1]["source"]):
+        return []
+    exec(cells[0]["source"], values := {})  # the book's own cells
+    calls = [node for node in ast.walk(ast.parse(check)) if isinstance(node, ast.Call)]
+    (call,) = [c for c in calls if ast.unparse(c.func) == "check_parameters"]
+    known = values | {"re": re, "check_parameters": lambda _, **rules: rules}
+    made = []
+    for name, rule in eval(ast.unparse(call), known).items():
+        comment = re.search(rf"(?m)^{name} = .*?#\s*(.*)$", cells[0]["source"])
+        about = {"name": name, "about": comment[1] if comment else ""}
+        made.append(about | as_control(rule) | {"value": values[name]})
+    return [control for control in made if control["kind"] != "text"]
+
+
+def as_control(rule) -> dict:
+    """How a reader sets what obeys a rule of `helpers.notebook.check_parameters`."""
+    if rule is bool:
+        return {"kind": "switch"}
+    if isinstance(rule, list):
+        return {"kind": "choice", "choices": rule}
+    if isinstance(rule, re.Pattern):
+        return {"kind": "text"}
+    low, high = rule
+    whole = isinstance(low, int) and isinstance(high, int)
+    return {"kind": "number", "low": low, "high": high, "whole": whole}
 
 
 def n_setup(cells: list[dict]) -> int:
@@ -144,17 +208,27 @@ def write_files(app, folder: Path) -> None:
     copy([*shipped, *lenets.ensure()], folder / "data")
     copy([ROOT / "book" / "claims.toml"], folder / "book")
     (folder / "notebooks").mkdir(exist_ok=True)
-    for docname in [name for name in app.env.found_docs if "notebooks/" in name]:
-        notebook = without_shown(notebook_of(app.env, docname))
-        nbformat.write(notebook, folder / f"{docname}.ipynb")
+    names = [name for name in app.env.found_docs if "notebooks/" in name]
+    found = {name: notebook_of(app.env, name) for name in names}
+    code = "".join(cell.source for book in found.values() for cell in book.cells)
+    drawn = {f"{name}.csv" for name in DRAWN.findall(code)}
+    for docname, notebook in found.items():
+        nbformat.write(without_shown(notebook, drawn), folder / f"{docname}.ipynb")
 
 
-def without_shown(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A notebook with nothing but what it hands on to others (its records)."""
+def without_shown(
+    notebook: nbformat.NotebookNode, drawn: Collection[str] = ()
+) -> nbformat.NotebookNode:
+    """A notebook with nothing but what it hands on to others (its records).
+
+    ``drawn`` are the CSV files that other pages draw from.
+    """
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in code:
-        kept = [o for o in cell.outputs if "scrapbook" in o.get("metadata", {})]
-        cell.outputs = [o for o in kept if ".csv" not in o.metadata.scrapbook.name]
+        cell.outputs = [o for o in cell.outputs if "scrapbook" in o.get("metadata", {})]
+        names = [output.metadata.scrapbook.name for output in cell.outputs]
+        kept = [".csv" not in name or name in drawn for name in names]
+        cell.outputs = list(compress(cell.outputs, kept))
         cell.source = ""
     notebook.cells = [cell for cell in code if cell.outputs]
     return notebook
@@ -174,16 +248,18 @@ def copy(paths, folder: Path) -> None:
 
 
 def helpers_zip() -> bytes:
-    """`helpers` with its version, the runner of cells, and `PACKED`, as one archive.
+    """`helpers` with its version, `pipeline`, `RUNNERS` and `PACKED`, as one archive.
 
     The bytes depend on the contents alone.
     """
     version = metadata.version("rarely-firing-nodes")
     about = f"Metadata-Version: 2.1\nName: rarely-firing-nodes\nVersion: {version}\n"
     contents = {f"rarely_firing_nodes-{version}.dist-info/METADATA": about.encode()}
-    for path in [*(ROOT / "src").glob("helpers/*.py"), HERE / "live_runner.py"]:
-        name = path.name if path.parent == HERE else f"helpers/{path.name}"
-        contents[name] = path.read_bytes()
+    for package in ("helpers", "pipeline"):  # of which own_runner needs a part
+        for path in (ROOT / "src" / package).glob("*.py"):
+            contents[f"{package}/{path.name}"] = path.read_bytes()
+    for name in RUNNERS:
+        contents[name] = (HERE / name).read_bytes()
     for package in PACKED:
         for file in metadata.files(package):
             if file.suffix == ".py" and file.parts[0] == package:

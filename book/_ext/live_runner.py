@@ -1,7 +1,8 @@
 """Runs the cells of a page outside Jupyter, as in a reader's browser (live_worker.js).
 
 What a cell produces is sent as it comes: ("text", what was printed), ("html", a table),
-("png", a figure in base64, with its width in pixels), ("error", a traceback).
+("png", a figure in base64, with its width in pixels), ("error", a traceback), and what
+it hands on to the text of the page (`record`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import ast
 import base64
 import builtins
 import functools
+import importlib
 import io
+import json
 import linecache
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from types import ModuleType
 from typing import Any
 
@@ -48,14 +51,52 @@ def namespace(send: Send) -> dict[str, Any]:
     return {"__name__": "__main__", "__builtins__": known}
 
 
-def stand_in_for_ipython(send: Send) -> None:
+def stand_in_for_ipython(send: Send, formats: str = "{}") -> None:
     """Provide what the book imports from ``IPython.display``, where IPython is missing.
 
-    The package itself stays absent: matplotlib would take it for a running IPython.
+    ``formats`` is JSON: in which formats the text of the page shows the number of a
+    name. The package itself stays absent: matplotlib would take it for a running
+    IPython.
     """
     sys.modules["IPython.display"] = module = ModuleType("IPython.display")
     module.HTML, module.Markdown = Html, Text
     module.display = functools.partial(display, send)
+    module.publish_display_data = functools.partial(record, send, json.loads(formats))
+
+
+def record(send: Send, formats: dict[str, list[str]], data: dict, about: dict) -> None:
+    """Send what a cell hands on (`helpers.notebook`) and the page shows.
+
+    That is ("number", [name, format, text]) as JSON, for each format, and ("values",
+    [file, CSV]).
+    """
+    name = about["scrapbook"]["name"]
+    for mime, text in data.items():
+        if mime.endswith("text/csv"):
+            send("values", json.dumps([name, text]), 0)
+        for form in formats.get(name, ()) if mime.endswith("text/plain") else ():
+            send("number", json.dumps([name, form, formatted(text, form)]), 0)
+
+
+def formatted(text: str, form: str) -> str:
+    """A glued value as MyST-NB shows it in the text."""
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        value = text  # "nan"
+    if form[-1] in "bcdoxX":
+        value = int(value)
+    elif form[-1] in "eEfFgGn%":
+        value = float(value)
+    elif form[-1] == "s":
+        value = str(value)
+    return "no value" if value != value else format(value, form)
+
+
+def import_ahead(module: str) -> None:
+    """Import what a cell will need; where that fails, the cell will say so."""
+    with suppress(BaseException):  # an interrupt that is meant for a cell too
+        importlib.import_module(module)
 
 
 def run(source: str, name: str, names: dict[str, Any], send: Send) -> str:

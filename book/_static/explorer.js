@@ -20,6 +20,8 @@
   let drawing = 0;
   let playing = 0;
   let speaking = 0;
+  let writing = 0; // timer of the address
+  let touched = false; // has the reader changed anything?
 
   // ------------------------------------------------------------------------ loading
   const loading = {};
@@ -324,6 +326,36 @@
         `${first} and ${second}: r = ${fixed(similarity(item, other), 2)}`;
   };
 
+  // ------------------------------------------------------------------------ address
+  /** What is shown, in the address of the page: a view can be shared. */
+  const writeAddress = () => {
+    const { scene: set, order, k, item } = state;
+    const view = new URLSearchParams({ set, order, share: share(k).toFixed(4) });
+    if (item >= 0) view.set("item", item + 1);
+    history.replaceState(null, "", `#${view}`);
+  };
+  const readAddress = () => new URLSearchParams(location.hash.slice(1));
+  /** Choose what the address names, as far as there is such a thing. */
+  const chooseNamed = () => {
+    const view = readAddress();
+    const set = [...sceneBox.options].find(({ value }) => value === view.get("set"));
+    if (!set) return false;
+    sceneBox.value = set.value;
+    const radios = [...orders.querySelectorAll("input")];
+    const order = radios.find(({ value }) => value === view.get("order"));
+    if (order) order.checked = true;
+    return true;
+  };
+  const goNamed = () => {
+    const view = readAddress();
+    if (view.get("set") !== state.scene) return;
+    const wanted = Number(view.get("share"));
+    const distances = scene.sizes.map((_, k) => Math.abs(share(k) - wanted));
+    if (wanted > 0 && wanted <= 1) go(distances.indexOf(Math.min(...distances)));
+    const item = Number(view.get("item"));
+    if (Number.isInteger(item) && item >= 1 && item <= n()) mark(item - 1);
+  };
+
   // ------------------------------------------------------------------------ changes
   const draw = () => {
     drawing = 0;
@@ -331,6 +363,8 @@
     drawCurve();
     say();
     point();
+    clearTimeout(writing);
+    if (touched) writing = setTimeout(writeAddress, 400);
     if (!moving) glide();
   };
   const redraw = () => {
@@ -359,7 +393,7 @@
   };
 
   const chosen = () => root.querySelector("input[name=explorer-order]:checked").value;
-  const choose = async () => {
+  const choose = async (then) => {
     const [name, order] = [sceneBox.value, chosen()];
     stop();
     root.setAttribute("aria-busy", "true");
@@ -376,6 +410,7 @@
       if (isNew) startScene();
       startCurve();
       go(state.k);
+      if (then === goNamed) goNamed();
       root.dataset.ready = `${name} ${order}`;
     } catch (error) {
       text.textContent =
@@ -436,7 +471,11 @@
   };
   const on = (element, kinds, handler) => {
     for (const kind of kinds)
-      element.addEventListener(kind, (event) => scene && walk && handler(event));
+      element.addEventListener(kind, (event) => {
+        if (!scene || !walk) return;
+        touched = true;
+        handler(event);
+      });
   };
   const onSlide = () => {
     stop();
@@ -449,8 +488,12 @@
   on(curve, ["pointermove", "pointerdown"], onCurve);
   for (const canvas of [matrix, map]) on(canvas, ["pointerleave"], () => mark(-1));
   on(play, ["click"], onPlay);
-  sceneBox.addEventListener("change", choose);
-  orders.addEventListener("change", choose);
+  for (const box of [sceneBox, orders])
+    box.addEventListener("change", () => {
+      touched = true;
+      choose();
+    });
+  addEventListener("hashchange", () => chooseNamed() && choose(goNamed));
   const themes = { attributeFilter: ["data-theme"] };
   new MutationObserver(redraw).observe(document.documentElement, themes);
   new ResizeObserver(resize).observe(root);
@@ -467,7 +510,8 @@
     }
     state.k = index.start;
     root.classList.remove("starting");
-    choose();
+    chooseNamed();
+    choose(goNamed);
   };
   const giveUp = () => {
     root.classList.remove("starting");

@@ -1,6 +1,6 @@
 // Lets the reader run and change the cells of a page. The cells are in the page
 // (#live-cells, put there by book/_ext/live.py); Python runs in live_worker.js and is
-// loaded the first time that a cell is run.
+// loaded while the reader reads, or when a cell is first run.
 const assets = new URL(".", document.currentScript.src);
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -10,6 +10,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const boxes = [...document.querySelectorAll("div.cell")].filter((box) =>
     box.querySelector(".cell_input pre"),
   );
+  if (page.reason) return void boxes[0].before(make("p", "live-reason", page.reason));
   const obstacle = findObstacle();
   const cells = page.cells.map((cell, number) => ({
     ...cell,
@@ -17,17 +18,29 @@ document.addEventListener("DOMContentLoaded", () => {
     label: `cell ${number + 1} of ${page.cells.length}`,
     original: cell.source,
     ran: false,
+    results: [], // as the worker sent them
+    numbers: new Set(), // in the text, that follow this cell
   }));
+  const numbers = Map.groupBy(
+    document.querySelectorAll("article [data-glue]"),
+    (shown) => shown.dataset.glue,
+  );
+  const KEY = `live ${location.pathname}`; // of changed code, in the session's storage
   let worker = null;
   let ready = null; // resolves when the worker has loaded Python
+  let isReady = false;
   let interrupt = null;
   let busy = false;
   let clock = null;
+  let arrived = ""; // how much of Python
   let receive = () => {}; // what to do with a message of the worker while a cell runs
 
   const bar = addBar();
   cells.filter((cell) => cell.shown).forEach((cell, n) => addControls(cell, boxes[n]));
-  say(obstacle || "Python is not loaded yet.");
+  const parameters = addParameters();
+  restore();
+  if (parameters?.followAddress()) point(cells[0]);
+  loadAhead();
 
   function findObstacle() {
     if (location.protocol === "file:")
@@ -36,7 +49,6 @@ document.addEventListener("DOMContentLoaded", () => {
         "are served: type make serve in the folder of the book, and open the address " +
         "that it prints."
       );
-    if (page.reason) return page.reason;
     const able = window.WebAssembly && window.Worker;
     return able ? "" : "This browser cannot run WebAssembly.";
   }
@@ -48,7 +60,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (obstacle || busy) return say(obstacle || "A cell is running: stop it first.");
     setBusy(true);
     try {
-      await load();
+      await loaded();
       const waiting = cells.findIndex((cell) => !cell.ran);
       let first = waiting < 0 ? target : Math.min(waiting, target);
       if (first < page.setup) {
@@ -59,7 +71,7 @@ document.addEventListener("DOMContentLoaded", () => {
         if (!(await runOne(cell))) return;
       const done =
         first === target ? `cell ${target + 1}` : `cells ${first + 1} to ${target + 1}`;
-      say(`Ready. Ran ${done} of ${cells.length}.`);
+      say(`Ready. Ran ${done} of ${cells.length}.${aboutNumbers()}`, cells[target]);
     } catch (problem) {
       end();
       say(problem.message);
@@ -68,10 +80,23 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
-  async function runOne(cell) {
+  // The same as load(), for a reader who waits.
+  async function loaded() {
+    if (isReady) return;
     const began = performance.now();
-    tick(() => `Running ${cell.label}, ${seconds(began)} s`);
-    say(`Running ${cell.label}.`);
+    tick(() => `${arrived}${seconds(began)} s`);
+    say("Loading Python, once per page.");
+    await load().finally(() => tick(null));
+  }
+
+  async function runOne(cell) {
+    if (cell.needs) {
+      setRan(cell, true); // cells below may do without it
+      return true;
+    }
+    const began = performance.now();
+    tick(() => `${seconds(began)} s`);
+    say(`Running ${cell.label}.`, cell);
     cell.box?.classList.add("live-running");
     try {
       const output = newOutput(cell);
@@ -90,7 +115,8 @@ document.addEventListener("DOMContentLoaded", () => {
       const passed = !error || error === "ModuleNotFoundError";
       setRan(cell, passed);
       const what = `${cell.label.replace("cell", "Cell")} stopped: ${error}`;
-      if (!passed) say(`${what}. Its traceback is below it; earlier results are kept.`);
+      const more = "Its traceback is below it; earlier results are kept.";
+      if (!passed) say(`${what}. ${more}`, cell);
       return passed;
     } finally {
       receive = () => {};
@@ -99,13 +125,36 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
+  // Load Python while the reader reads: once they point at a cell or enter it, or have
+  // scrolled and rest where one is in view. Not where they save data.
+  function loadAhead() {
+    const { saveData, effectiveType = "4g" } = navigator.connection ?? {};
+    const isThrifty = matchMedia("(prefers-reduced-data: reduce)").matches || saveData;
+    if (obstacle || isThrifty || effectiveType !== "4g") return;
+    const boxes = cells.map((cell) => cell.box).filter(Boolean);
+    const begin = () => {
+      signs.abort();
+      near.disconnect();
+      const idle = window.requestIdleCallback ?? setTimeout;
+      idle(() => load().catch(end)); // the next Run tries again, and says what failed
+    };
+    const signs = new AbortController();
+    const { signal } = signs;
+    let resting = 0;
+    const near = new IntersectionObserver((seen) => {
+      clearTimeout(resting);
+      if (seen.some((one) => one.isIntersecting)) resting = setTimeout(begin, 1000);
+    });
+    const watch = () => boxes.forEach((box) => near.observe(box));
+    addEventListener("scroll", watch, { once: true, passive: true, signal });
+    for (const box of boxes)
+      for (const sign of ["pointerenter", "focusin"])
+        box.addEventListener(sign, begin, { once: true, signal });
+  }
+
   // The worker with Python in it; loaded once.
   function load() {
     if (ready) return ready;
-    const began = performance.now();
-    let arrived = "";
-    tick(() => `Loading Python: ${arrived}${seconds(began)} s`);
-    say("Loading Python, once per page.");
     const shared = window.crossOriginIsolated;
     interrupt = shared ? new Uint8Array(new SharedArrayBuffer(1)) : null;
     worker = new Worker(new URL("live_worker.js", assets), { type: "module" });
@@ -119,7 +168,7 @@ document.addEventListener("DOMContentLoaded", () => {
       wait();
       receive = ({ kind, bytes, total, message }) => {
         wait();
-        if (kind === "ready") resolve();
+        if (kind === "ready") resolve((isReady = true));
         else if (kind === "loading")
           arrived = `${megabytes(bytes)} of ${megabytes(total)} MB, `;
         else
@@ -136,11 +185,11 @@ document.addEventListener("DOMContentLoaded", () => {
         const message = event.message || "the worker did not start";
         receive({ kind: "failed", message });
       };
-      worker.postMessage({ kind: "start", live, interrupt });
-    }).finally(() => {
-      clearTimeout(patience);
-      tick(null);
-    });
+      const formats = {};
+      for (const [name, shown] of numbers)
+        formats[name] = [...new Set(shown.map((one) => one.dataset.format))];
+      worker.postMessage({ kind: "start", live, interrupt, warm: page.warm, formats });
+    }).finally(() => clearTimeout(patience));
     return ready;
   }
 
@@ -148,7 +197,7 @@ document.addEventListener("DOMContentLoaded", () => {
   // not help, end Python.
   function stop() {
     if (!busy) return;
-    if (!interrupt || bar.root.dataset.state === "loading") return giveUp();
+    if (!interrupt || !isReady) return giveUp();
     interrupt[0] = 2;
     const asked = worker;
     const stuck = () => busy && worker === asked && interrupt[0] !== 0;
@@ -165,6 +214,8 @@ document.addEventListener("DOMContentLoaded", () => {
   function end() {
     worker?.terminate();
     worker = ready = null;
+    isReady = false;
+    arrived = "";
     cells.forEach((cell) => setRan(cell, false));
   }
 
@@ -175,6 +226,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const root = make("div", "live-output");
     let text = null;
     let shown = false;
+    cell.results = [];
     cell.trouble?.remove(); // the error of a hidden cell is shown at another cell
     const reveal = () => {
       if (shown || !cell.box) return;
@@ -185,6 +237,9 @@ document.addEventListener("DOMContentLoaded", () => {
     };
     return {
       add({ type, data, width }) {
+        if (type === "number") return showNumber(cell, ...JSON.parse(data));
+        if (type === "values") return offerValues(...JSON.parse(data));
+        cell.results.push({ type, data });
         if (type === "text") {
           if (!text) root.append((text = make("pre", "live-text")));
           text.append(data);
@@ -202,14 +257,50 @@ document.addEventListener("DOMContentLoaded", () => {
         if (!root.childElementCount && !old) return;
         reveal();
         document.dispatchEvent(new Event("live-output"));
-        const captioned = cell.box?.querySelector("figcaption");
-        const note = captioned ? "; numbers in the caption are the book's" : "";
         const label = error
           ? `Live: stopped after ${time} s`
-          : `Live: computed here in ${time} s${note}`;
+          : `Live: computed here in ${time} s`;
         root.prepend(make("p", "live-label", label));
       },
     };
+  }
+
+  // A number in text or caption follows the run; the book's is kept in its title.
+  function showNumber(cell, name, form, text) {
+    for (const shown of numbers.get(name) ?? [])
+      if (shown.dataset.format === form) {
+        shown.dataset.book ??= shown.textContent;
+        const minus = shown.dataset.book.includes("\u2212") ? "\u2212" : "-";
+        shown.textContent = /\d/.test(text) ? text.replace("-", minus) : text;
+        shown.title = `computed in this page; the book has ${shown.dataset.book}`;
+        shown.classList.add("live-number");
+        shown.classList.remove("live-old");
+        cell.numbers.add(shown);
+      }
+  }
+
+  function restoreNumbers(cell) {
+    for (const shown of cell.numbers) {
+      shown.textContent = shown.dataset.book;
+      shown.classList.remove("live-number", "live-old");
+      shown.removeAttribute("title");
+    }
+    cell.numbers.clear();
+  }
+
+  function aboutNumbers() {
+    const live = document.querySelectorAll(".live-number").length;
+    return live ? " Underlined numbers in the text are from this run." : "";
+  }
+
+  // The CSV file below a figure or table follows the run too.
+  function offerValues(file, csv) {
+    const links = [...document.querySelectorAll("article a.values")];
+    const link = links.find((one) => (one.dataset.book ?? one.href).endsWith(`/${file}`));
+    if (!link) return;
+    link.dataset.book ??= link.href;
+    link.download = file;
+    link.href = URL.createObjectURL(new Blob([csv], { type: "text/csv" }));
   }
 
   // The empty corner of a pandas table heads nothing (as in page.py).
@@ -253,32 +344,62 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   // ----------------------------------------------------------------------- controls
+  // Below everything, from the first run on.
   function addBar() {
     const root = make("section", "live-bar");
     root.setAttribute("aria-label", "Live code");
-    const size = page.bytes ? `${megabytes(page.bytes)} MB, ` : "";
-    const intro =
-      "Every cell of this page runs in your browser: press Run, change the code, run " +
-      `it again. The first Run loads Python (${size}from this site only).`;
-    if (!page.reason) root.append(make("p", "live-intro", intro));
-    const buttons = make("div", "live-buttons");
+    root.dataset.state = "off";
+    root.hidden = true;
+    const state = make("p", "live-state");
+    state.setAttribute("role", "status");
+    const progress = make("span", "live-progress");
+    const go = button("Show", "Show the cell that this is about", () => point(bar.cell));
     const halt = button("Stop", "Stop the running cell", stop);
-    halt.disabled = true;
+    const keep = button("Download my run", "Download my run as a notebook", download);
+    const undo = "Reset page: code and results of the book";
+    const buttons = make("div", "live-buttons");
+    buttons.append(go, halt, keep, button("Reset page", undo, resetAll));
+    root.append(state, progress, buttons);
+    document.body.append(root);
+    halt.hidden = go.hidden = true;
+    return { root, state, progress, go, halt, cell: null };
+  }
+
+  // Controls of the parameters in the first cell, and buttons for the whole page.
+  function addParameters() {
+    const { box } = cells[0];
+    if (!box) return null;
+    const panel = make("div", "live-panel");
+    const buttons = make("div", "live-buttons");
+    const size = page.bytes ? ` (${megabytes(page.bytes)} MB, from this site only)` : "";
+    const hint = `Python runs in your browser${size}. Code can be changed too: point at it.`;
     buttons.append(
-      button("Run all", "Run all cells of this page", () => runTo(cells.length - 1)),
+      button("Run page", "Run all cells of this page", () => runTo(cells.length - 1)),
     );
     const quick = "Quick settings, for the cell of the parameters";
     if (page.quick) buttons.append(button("Quick settings", quick, useQuick));
-    buttons.append(
-      halt,
-      button("Reset page", "Reset page: code and results of the book", resetAll),
+    buttons.append(make("span", "live-hint", hint));
+    const made = window.liveParameters(
+      page.parameters,
+      () => cells[0].source,
+      (source) => change(cells[0], source),
     );
-    const state = make("p", "live-state");
-    state.setAttribute("role", "status");
-    const progress = make("p", "live-progress");
-    root.append(buttons, state, progress);
-    document.querySelector("article h1").after(root);
-    return { root, state, progress, halt };
+    panel.append(made.root, buttons);
+    box.prepend(panel);
+    return made;
+  }
+
+  async function download() {
+    try {
+      await window.liveNotebook(cells);
+    } catch (problem) {
+      say(problem.message);
+    }
+  }
+
+  function point(cell) {
+    const to = cell?.box ?? (cell && nearest(cell));
+    to?.scrollIntoView({ block: "center" });
   }
 
   function addControls(cell, box) {
@@ -288,9 +409,17 @@ document.addEventListener("DOMContentLoaded", () => {
     cell.note = make("span", "live-cell-note");
     cell.undo = button("Reset", `Reset ${cell.label}`, () => reset(cell));
     cell.undo.disabled = true;
-    const run = button("Run", `Run ${cell.label}`, () => runTo(cell.number));
-    cell.controls.append(run, cell.undo, cell.note);
-    (input.closest("details") ?? input).after(cell.controls);
+    if (cell.needs)
+      cell.note.textContent = `needs ${cell.needs}: it runs in the notebook, not here`;
+    else
+      cell.controls.append(
+        button("Run", `Run ${cell.label}`, () => runTo(cell.number)),
+        cell.undo,
+      );
+    cell.controls.append(cell.note);
+    const fold = input.closest("details");
+    if (fold) cell.controls.classList.add("live-folded");
+    (fold ?? input).after(cell.controls);
     addEditor(cell, input.querySelector("pre"));
   }
 
@@ -309,6 +438,7 @@ document.addEventListener("DOMContentLoaded", () => {
     field.setAttribute("autocomplete", "off");
     field.setAttribute("aria-label", `Code of ${cell.label}. Shift and Enter runs it.`);
     field.addEventListener("input", () => change(cell, field.value));
+    field.addEventListener("focus", () => frame.scrollIntoView({ block: "nearest" }));
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
       if (event.shiftKey || event.ctrlKey || event.metaKey) {
@@ -332,10 +462,35 @@ document.addEventListener("DOMContentLoaded", () => {
     if (changed) cell.pre.textContent = `${source}\n`;
     else cell.pre.innerHTML = cell.colours;
     cell.undo.disabled = !changed && !hasOutput(cell);
+    if (cell.number === 0) parameters?.follow();
+    keep();
     for (const other of cells.slice(cell.number)) {
       other.failed = false;
       setRan(other, false);
     }
+  }
+
+  // Changed code survives leaving the page.
+  function keep() {
+    const changed = cells.filter((cell) => cell.source !== cell.original);
+    const kept = changed.map(({ number, original, source }) => ({
+      number,
+      original,
+      source,
+    }));
+    try {
+      if (kept.length) sessionStorage.setItem(KEY, JSON.stringify(kept));
+      else sessionStorage.removeItem(KEY);
+    } catch {} // without storage, changes last as long as the page
+  }
+
+  function restore() {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
+      for (const { number, original, source } of kept)
+        if (cells[number]?.field && cells[number].original === original)
+          change(cells[number], source);
+    } catch {}
   }
 
   function reset(cell) {
@@ -345,6 +500,8 @@ document.addEventListener("DOMContentLoaded", () => {
     cell.box.querySelectorAll(":scope > .live-output").forEach((old) => old.remove());
     cell.box.classList.remove("live-has-output");
     cell.undo.disabled = true;
+    cell.results = [];
+    restoreNumbers(cell);
     note(cell);
   }
 
@@ -353,6 +510,10 @@ document.addEventListener("DOMContentLoaded", () => {
     else end();
     setBusy(false);
     cells.filter((cell) => cell.box).forEach(reset);
+    cells.forEach(restoreNumbers);
+    document.querySelectorAll("a.values[data-book]").forEach((link) => {
+      link.href = link.dataset.book;
+    });
     const message =
       "Code and results are those of the book again; the next Run starts Python anew.";
     say(obstacle || message);
@@ -362,17 +523,16 @@ document.addEventListener("DOMContentLoaded", () => {
     if (busy) return say("A cell is running: stop it first.");
     if (!cells[0].box) return;
     change(cells[0], page.quick.source);
-    cells[0].box.querySelectorAll("details").forEach((folded) => (folded.open = true));
-    cells[0].field.focus();
     say(
-      "Quick settings are in the first cell. Results will be rougher than those of " +
-        "the book, whose settings take longer here.",
+      "Quick settings are set. Results will be rougher than those of the book, whose " +
+        "settings take longer here.",
     );
   }
 
   function setRan(cell, ran) {
     cell.ran = ran;
-    if (cell.box) note(cell);
+    for (const shown of cell.numbers) shown.classList.toggle("live-old", !ran);
+    if (cell.box && !cell.needs) note(cell);
   }
 
   function hasOutput(cell) {
@@ -395,14 +555,20 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function setBusy(value) {
     busy = value;
-    bar.halt.disabled = !value;
+    bar.halt.hidden = !value;
     bar.root.dataset.state = value ? "running" : ready ? "ready" : "off";
     bar.root.setAttribute("aria-busy", value);
   }
 
   // -------------------------------------------------------------------------- small
-  function say(text) {
+  function say(text, cell = null) {
+    bar.root.hidden = false;
     bar.state.textContent = text;
+    bar.cell = cell;
+    bar.go.hidden = !cell;
+    const room = `${bar.root.offsetHeight + 8}px`; // it covers nothing that is pointed at
+    document.documentElement.style.scrollPaddingBottom = room;
+    document.body.style.paddingBottom = room;
   }
 
   function tick(text) {

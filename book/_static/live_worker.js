@@ -1,18 +1,24 @@
 // Runs the cells of one page: Python (Pyodide) in a module worker, used by live.js.
 //
-// In:  {kind: "start", live, interrupt}   live: address of the folder live/;
-//                                         interrupt: shared buffer or null
+// In:  {kind: "start", live, interrupt, warm, formats}  live: address of the folder;
+//                                         interrupt: shared buffer or null;
+//                                         warm: modules to import while nothing runs;
+//                                         formats: of numbers in the text, by name
 //      {kind: "run", source, name, fresh} fresh: in an empty namespace
+//      {kind: "put", path, content}       a file for Python, from the reader
+//      {kind: "get", path}                a file that Python has written
 // Out: {kind: "loading", bytes, total} {kind: "ready"} {kind: "failed", message}
 //      {kind: "output", type, data, width} {kind: "done", error}
-self.onmessage = ({ data }) => (data.kind === "start" ? start(data) : run(data));
+//      {kind: "file", path, content}
+const handlers = { start, run, put, get };
+self.onmessage = ({ data }) => handlers[data.kind](data);
 
 const ROOT = "/book"; // helpers looks for data beside the folder that it lies in
 const ENVIRONMENT = { MPLBACKEND: "Agg", HOME: `${ROOT}/home` };
 let pyodide, runner, names;
 const read = []; // the files that Python has read since the last check
 
-async function start({ live, interrupt }) {
+async function start({ live, interrupt, warm = [], formats = {} }) {
   try {
     const listed = await (await ask(`${live}files.json`, { cache: "no-cache" })).json();
     checkFetched(live, listed);
@@ -20,8 +26,11 @@ async function start({ live, interrupt }) {
     for (const name of ["pyodide.mjs", "pyodide.asm.mjs"])
       await ask(`${live}runtime/${name}`);
     const { loadPyodide } = await import(`${live}runtime/pyodide.mjs`);
-    pyodide = await loadPyodide({ indexURL: `${live}runtime/`, env: ENVIRONMENT });
-    await pyodide.loadPackage(listed.packages, { messageCallback: () => {} });
+    pyodide = await loadPyodide({
+      indexURL: `${live}runtime/`,
+      env: ENVIRONMENT,
+      packages: listed.packages, // fetched while Python starts
+    });
     const helpers = await ask(`${live}helpers.zip?v=${listed.sha256["helpers.zip"]}`);
     const extractDir = `${ROOT}/src`;
     pyodide.unpackArchive(await helpers.arrayBuffer(), "zip", { extractDir });
@@ -29,11 +38,21 @@ async function start({ live, interrupt }) {
       fetchOnDemand(pyodide.FS, file, `${live}files/${file.path}?v=${file.v}`);
     pyodide.runPython(`import sys; sys.path.insert(0, "${extractDir}")`);
     runner = pyodide.pyimport("live_runner");
-    runner.stand_in_for_ipython(send);
+    runner.stand_in_for_ipython(send, JSON.stringify(formats));
     if (interrupt) pyodide.setInterruptBuffer(interrupt);
     self.postMessage({ kind: "ready" });
   } catch (error) {
-    fail(error);
+    return fail(error);
+  }
+  importAhead(warm);
+}
+
+// One module at a time, so that a cell need not wait for all of them.
+async function importAhead(modules) {
+  for (const name of modules) {
+    await new Promise((resolve) => setTimeout(resolve));
+    if (names) return; // a cell has run: cells import what they need
+    runner.import_ahead(name);
   }
 }
 
@@ -49,6 +68,18 @@ async function run({ source, name, fresh }) {
     return fail(fault); // a full memory, an altered file: this worker is done
   }
   self.postMessage({ kind: "done", error });
+}
+
+// Files of the page own.js; paths are below ROOT.
+function put({ path, content }) {
+  const at = `${ROOT}/${path}`;
+  pyodide.FS.mkdirTree(at.slice(0, at.lastIndexOf("/")));
+  pyodide.FS.writeFile(at, new Uint8Array(content));
+}
+
+function get({ path }) {
+  const content = pyodide.FS.readFile(`${ROOT}/${path}`).buffer;
+  self.postMessage({ kind: "file", path, content }, [content]);
 }
 
 function send(type, data, width) {

@@ -6,6 +6,7 @@ Plots are dark ink on a transparent ground; dark mode inverts their lightness.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -36,8 +37,10 @@ NAMES = {
     "spearman": "Spearman",
     "cosine": "cosine",
     "euclidean": "minus Euclidean distance",
+    "distance, lowest-PoZ fifth": "distance, lowest 20 %",
+    "keep the 20% lowest": "keep the lowest 20 %",
 }
-"""Names of data sets, orders and similarities in figures and tables."""
+"""Names of data sets, orders, similarities and rules in figures and tables."""
 WIDTH = 7.2
 """Page width in inches."""
 MARKERS = "osD^vPX*"
@@ -85,6 +88,11 @@ def legend_above(ax: Axes, n_columns: int) -> None:
     ax.figure.legend(*shown, loc="outside upper center", ncols=n_columns)
 
 
+def name_of(value: object) -> str:
+    """What a figure calls a value: by `NAMES`, percentages as the text writes them."""
+    return re.sub(r"(?<=\d)%", " %", str(NAMES.get(value, value)))
+
+
 # ---------------------------------------------------------------- drawers of any frame
 def lines(
     ax: Axes,
@@ -110,7 +118,7 @@ def lines(
         if {"low", "high"} <= set(rows):
             band(ax, rows[x], rows["low"], rows["high"], colour, strength)
         look = {"linewidth": 2, "linestyle": styles.get(name, "-"), "color": colour}
-        label = NAMES.get(name, name) or None
+        label = name_of(name) or None
         ax.plot(rows[x], rows[y], **({"label": label} | look | line))
     return ax
 
@@ -151,10 +159,10 @@ def intervals(
         look = {
             "color": (colours or {}).get(name, PALETTE[number % len(PALETTE)]),
             "fmt": (markers or {}).get(name, MARKERS[number % len(MARKERS)]),
-            "label": NAMES.get(name, name) or None,
+            "label": name_of(name) or None,
         }
         ax.errorbar(part[x], place, xerr=error, markersize=5, capsize=2, **look)
-    ax.set(yticks=range(len(rows)), yticklabels=[NAMES.get(row, row) for row in rows])
+    ax.set(yticks=range(len(rows)), yticklabels=map(name_of, rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     return ax
 
@@ -167,7 +175,10 @@ def heatmap(ax: Axes, table: pd.DataFrame, title: str = "", **options) -> Axes:
     ax.tick_params(length=0)
     plt.setp(ax.get_yticklabels(), rotation=0)
     for number in ax.texts:
-        number.set_text(number.get_text().replace("-", "\N{MINUS SIGN}"))
+        text = re.sub(
+            r"^[+-](0(\.0+)?\D*)$", r"\1", number.get_text()
+        )  # zero has no sign
+        number.set_text(text.replace("-", "\N{MINUS SIGN}"))
     return ax
 
 
@@ -254,7 +265,7 @@ def difference_curve(ax: Axes, prediction) -> Axes:
         lines(ax, curve.assign(**ends), "share", "difference", strength=strength)
     mark_value(ax, 0, "y")
     ax.set(xlabel="share of nodes inserted", ylabel="R² minus R² of all")
-    ax.set(title=prediction.name, xlim=(0, 1.01), ylim=(-0.05, 0.04))
+    ax.set(title=prediction.name, xlim=(0, 1.01), ylim=(-0.06, 0.05))
     percent(ax, "x")
     return ax
 

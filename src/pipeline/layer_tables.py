@@ -16,9 +16,9 @@ SUMMARY = {
     "zeros": "zeros",
     "high": "PoZ > 80 %",
     "ghosts": "ghosts",
-    "r2_low_20": "R², lowest-PoZ fifth",
-    "r2_random_20": "R², random fifth",
-    "r2_sd_20": "R², highest-SD fifth",
+    "r2_low_20": "R², lowest-PoZ 20 %",
+    "r2_random_20": "R², random 20 %",
+    "r2_sd_20": "R², highest-SD 20 %",
     "r2_drop_80": "R² without PoZ > 80 %",
     "poz_sd": "rank correlation of PoZ and SD",
 }
@@ -122,8 +122,8 @@ def fifths_of_people(numbers: pd.DataFrame) -> pd.DataFrame:
 def averaging(numbers: pd.DataFrame) -> pd.DataFrame:
     """Layers of judged sets before and after averaging over places, side by side."""
     columns = {"zeros": "zeros", "high": "PoZ > 80 %", "people_all": "R², all nodes"}
-    columns |= {"people_lowest": "R², lowest-PoZ fifth"}
-    columns |= {"people_random": "R², random fifth"}
+    columns |= {"people_lowest": "R², lowest-PoZ 20 %"}
+    columns |= {"people_random": "R², random 20 %"}
     layer = numbers["network"] + " " + numbers["layer"].str.removesuffix(AVERAGED)
     wide = numbers.assign(layer=layer).set_index(["layer", "set", "averaged"])
     wide = wide[[*columns]].rename(columns=columns).unstack("averaged")

@@ -49,7 +49,7 @@ def on_data(a: Analysis, name: str, labels) -> list[str]:
     else:
         said.append(
             "There are no judgments, so the reference is the network's own similarity "
-            "matrix from all nodes: the report says how much pruning changes it, not "
+            "matrix from all nodes: R² says how much pruning changes it, not "
             "whether the change is for the better."
         )
     if len(a.images) + a.n_undefined < n:

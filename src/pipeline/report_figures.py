@@ -19,7 +19,7 @@ COLOURS = {"live": 2, "rare": 1, "dead": 3}
 def rules_table(a: Analysis) -> pd.DataFrame:
     """Changes in R2 as text: a row per similarity, a column per rule."""
     rules = a.rules[a.rules["comparator"] == PRIMARY]
-    text = "{change:+.4f} ({low:+.4f}, {high:+.4f})"
+    text = "{change:+.4f} ({low:+.4f} to {high:+.4f})"
     cells = [text.format(**row) for row in rules.to_dict("records")]
     table = rules.assign(cell=cells).pivot(
         index="similarity", columns="rule", values="cell"
@@ -27,7 +27,7 @@ def rules_table(a: Analysis) -> pd.DataFrame:
     table = table.loc[
         list(specifications.SIMILARITIES), list(dict.fromkeys(rules["rule"]))
     ]
-    return table.replace("+nan (+nan, +nan)", "undefined").rename(figures.NAMES)
+    return table.replace("+nan (+nan to +nan)", "undefined").rename(figures.NAMES)
 
 
 def kinds_table(a: Analysis) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def draw_rules(axes: np.ndarray, a: Analysis) -> np.ndarray:
     ):
         figures.intervals(ax, frame, "change", "similarity", "comparator")
         figures.mark_value(ax, 0)
-        ax.set(title=rule)
+        ax.set(title=figures.name_of(rule))
     axes[-1].set_xlabel("change by the rule")
     figures.legend_above(axes[0], 2)
     return axes

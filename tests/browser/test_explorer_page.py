@@ -208,6 +208,30 @@ def test_every_control_is_reached_and_used_by_keyboard(page):
     )
 
 
+def test_a_view_can_be_shared_by_its_address(visit, page):
+    choose(page, "cifar10-classes", "highest")
+    slide(page, 25)
+    page.locator("#explorer-item").select_option("3")
+    tools.until(page, "location.hash.includes('item=4')")
+    view = page.evaluate("location.hash")
+    shown = page.locator("#explorer-numbers").text_content()
+    other = ready(visit(PAGE + view), "cifar10-classes highest")
+    assert other.evaluate("[explorer.state.k, explorer.state.item]") == [25, 3]
+    assert other.locator("#explorer-numbers").text_content() == shown
+    other.evaluate("location.hash = '#set=objects92&order=random&share=1&item=2'")
+    ready(other, "objects92 random")
+    assert other.evaluate("[explorer.state.k, explorer.state.item]") == [LAST, 1]
+
+
+@pytest.mark.parametrize(
+    "view",
+    ["set=<b>&order=random", "explorer", "set=objects92&order=x&share=-1&item=93"],
+)
+def test_an_address_of_no_view_shows_the_first(visit, view):
+    opened = ready(visit(f"{PAGE}#{view}"), "objects92 lowest")
+    assert opened.evaluate("[explorer.state.k, explorer.state.item]") == [8, -1]
+
+
 def test_works_from_a_folder_and_on_a_phone(visit):
     ready(visit(PAGE, base=tools.HTML.as_uri()), "objects92 lowest")
     page = ready(visit(PAGE, viewport=tools.PHONE), "objects92 lowest")

@@ -35,9 +35,9 @@ def same(static, shown):
     assert numbers[1] == pytest.approx(numbers[0], rel=0, abs=1e-6)
 
 
-def test_nothing_of_python_is_loaded_before_a_cell_runs(first):
+def test_a_page_that_nobody_touches_loads_nothing_of_python(first):
     assert not [url for url in first.tab.asked if "/live/" in url]
-    assert "not loaded" in first.state()
+    assert not first.tab.locator(".live-bar").is_visible()
 
 
 def test_the_page_gives_its_own_numbers(first, address):
@@ -220,8 +220,8 @@ def test_a_book_built_without_python_says_so(load, copy):
     path.write_text(text.replace('"reason": ""', f'"reason": "{live.NOT_OBTAINED}"'))
     with tools.served(copy) as address:
         page = LivePage(load(f"{address}/{FIRST}"))
-        page.run_cell(3)
-        assert "could not be obtained" in page.state()
+        assert "could not be obtained" in page.tab.locator(".live-reason").inner_text()
+        assert page.count(".live-button") == 0
         assert not [url for url in page.tab.asked if "/live/" in url]
         page.tab.close()
 
