@@ -366,7 +366,8 @@ def test_example_is_the_books_and_limits_are_handed_to_the_page():
 
 def test_the_archive_runs_on_what_a_browser_has(tmp_path):
     (tmp_path / "helpers.zip").write_bytes(live.helpers_zip())
-    code = f"{test_project.WITHOUT}sys.path[:0] = [{str(tmp_path / 'helpers.zip')!r}]\nimport own_runner\n"
+    code = f"{test_project.WITHOUT}sys.path[:0] = [{str(tmp_path / 'helpers.zip')!r}]"
+    code += "\nimport own_runner\n"
     code += "import pipeline; assert 'helpers.zip' in pipeline.__path__[0]"
     command = [sys.executable, "-P", "-c", code, f"{test_project.EXTRAS} h5py"]
     subprocess.run(command, check=True, cwd=tmp_path)
