@@ -209,3 +209,8 @@ def test_a_class_without_ghosts_is_undefined(rng):
 def test_classes_need_a_label_per_image_and_two_images(labels, rng):
     with pytest.raises(ValueError, match=r"labels must|smallest class"):
         class_ghosts(np.ones((1, 20, 4)), labels, rng)
+
+
+def test_no_rows_have_no_words():
+    empty = pd.DataFrame(columns=["value", "low", "high"], dtype=float)
+    assert retrieval.in_words(empty, ".2f").empty

@@ -199,7 +199,7 @@ def roc_curve(scores: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def in_words(table: pd.DataFrame, form: str) -> pd.Series:
     """Values with their intervals, columns value, low, high: "5.4 (2.0 to 8.0)"."""
-    shown = table[["value", "low", "high"]].map(f"{{:{form}}}".format)
+    shown = table[["value", "low", "high"]].map(f"{{:{form}}}".format).astype(str)
     interval = " (" + shown["low"] + " to " + shown["high"] + ")"
     return shown["value"] + interval.where(table["low"] < table["high"], "")
 
