@@ -129,7 +129,7 @@ def train_batch(
         return F.cross_entropy(output, y)
 
     steps = zip(*(_batches(len(inputs), s, recipe) for s in seeds), strict=True)
-    for step in tqdm(steps, desc=f"{len(seeds)} models", unit="step"):
+    for step in tqdm(steps, desc=f"{len(seeds)} models", unit="step", disable=None):
         batch = torch.stack([indices for indices, _ in step]).to(device)
         optimizer.param_groups[0]["lr"] = step[0][1]
         optimizer.zero_grad()
@@ -215,7 +215,8 @@ def train_ensemble(
         parallel = joblib.Parallel(
             n_workers, return_as="generator_unordered", mmap_mode="c"
         )
-        list(tqdm(parallel(jobs), total=len(jobs), desc=dataset, unit="model"))
+        bar = {"desc": dataset, "unit": "model", "disable": None}  # in a terminal
+        list(tqdm(parallel(jobs), total=len(jobs), **bar))
     elif missing:
         x, y = images.x_train, images.y_train
         stacked = train_batch(dataset, x, y, missing, recipe, device)
