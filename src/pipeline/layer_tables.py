@@ -19,6 +19,8 @@ SUMMARY = {
     "r2_low_20": "R², lowest-PoZ 20 %",
     "r2_random_20": "R², random 20 %",
     "r2_sd_20": "R², highest-SD 20 %",
+    "enough_low": "R² ≥ 0.95 from, lowest PoZ first",
+    "enough_random": "in random order",
     "r2_drop_80": "R² without PoZ > 80 %",
     "poz_sd": "rank correlation of PoZ and SD",
 }
@@ -59,7 +61,8 @@ def classes(numbers: pd.DataFrame) -> pd.DataFrame:
 def summary(numbers: pd.DataFrame) -> pd.DataFrame:
     """`SUMMARY` as text: a row per name; "sampled" nodes are those that were drawn."""
     table = numbers.set_index("name")[[*SUMMARY]]
-    whole, share = ("images", "nodes", "ghosts"), ("zeros", "high")
+    whole = ("images", "nodes", "ghosts")
+    share = ("zeros", "high", "enough_low", "enough_random")
     formats = {key: "{:,.0f}" if key in whole else "{:.3f}" for key in SUMMARY}
     formats |= dict.fromkeys(share, "{:.1%}") | {"poz_sd": "{:+.2f}"}
     text = {SUMMARY[k]: table[k].map(formats[k].format) for k in SUMMARY}
