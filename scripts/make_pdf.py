@@ -66,6 +66,7 @@ JOIN = """async ([names, leftOut]) => {
   const main = document.createElement("main");
   main.className = "bd-content";
   main.append(...(await Promise.all(names.map(chapter))));
+  for (const image of main.querySelectorAll("img")) image.loading = "eager";
   document.body.replaceChildren(main);
   document.title = document.title.split(" — ").at(-1);
   await MathJax.typesetPromise([main]);
