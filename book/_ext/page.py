@@ -99,8 +99,9 @@ def add_phone_forms(app, doctree) -> None:
     """Put the phone form of each plot beside it; the style sheet shows one of them."""
     notebook = notebook_of(app.env, docname := app.env.docname)
     forms = phone_forms(notebook) if notebook else {}
-    for image in doctree.findall(nodes.image):
-        image["loading"] = "lazy"  # a page with photographs has megabytes of them
+    for number, image in enumerate(doctree.findall(nodes.image)):
+        if number > 1 or "photo" in image["classes"]:
+            image["loading"] = "lazy"  # pictures of a long page are megabytes
     for figure in doctree.findall(nodes.figure):
         for name in [name for name in figure["ids"] if name in forms]:
             image = next(figure.findall(nodes.image), None)

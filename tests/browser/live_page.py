@@ -71,6 +71,6 @@ class LivePage:
         return self.tab.evaluate(
             """([root, texts]) => [...document.querySelectorAll('div.cell')].map(cell =>
                 [...(cell.querySelector(root)?.querySelectorAll(texts) ?? [])]
-                    .map(e => e.textContent.trim()).filter(Boolean))""",
+                    .map(e => e.innerText.trim()).filter(Boolean))""",
             [root, texts],
         )
