@@ -49,6 +49,18 @@ def test_equations_are_typeset(case):
     assert page.locator("mjx-merror").count() == 0
 
 
+def test_pages_are_light_and_a_phone_does_not_scroll_sideways(case):
+    # before the next test, which loads every picture
+    page, look = case
+    transferred = (
+        "performance.getEntries().reduce((n, e) => n + (e.transferSize ?? 0), 0)"
+    )
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"]
+    if look == "wide":
+        assert 1e5 < page.evaluate(transferred) < 2.5e6
+
+
 def test_every_image_is_drawn_in_its_own_shape(case):
     page, _ = case
     shapes = page.evaluate(
@@ -60,17 +72,6 @@ def test_every_image_is_drawn_in_its_own_shape(case):
     )
     for source, natural, drawn in shapes:
         assert drawn == pytest.approx(natural, rel=0.03), source
-
-
-def test_pages_are_light_and_a_phone_does_not_scroll_sideways(case):
-    page, look = case
-    transferred = (
-        "performance.getEntries().reduce((n, e) => n + (e.transferSize ?? 0), 0)"
-    )
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= page.viewport_size["width"]
-    if look == "wide":
-        assert 1e5 < page.evaluate(transferred) < 2.5e6
 
 
 def test_icons_come_from_the_font(case):
