@@ -36,6 +36,37 @@ COMMANDS = {
 """Functions of the arguments of each command and of ``command``, its text."""
 
 
+RECORDERS = {
+    "human": ("PETERSON", "see pipeline.judgments", "page 03's Peterson sets"),
+    "specifications": (
+        "PETERSON IMAGES",
+        "see pipeline.specifications",
+        "page 07's Peterson sets",
+    ),
+    "held-out": ("PETERSON", "see pipeline.judgments", "page 07's held-out images"),
+    "cifar10h": ("COUNTS", "see pipeline.cifar10h", "page 02's confusions by people"),
+    "ghosts-cifar10": (
+        "LPIPS_WEIGHTS",
+        "see pipeline.objects92",
+        "page 04's CIFAR-10 images",
+    ),
+    "ghosts-fruits": ("PETERSON", "see pipeline.judgments", "page 04's main figure"),
+    "ghosts-imagenet": (
+        "PETERSON IMAGES WORDNET",
+        "see pipeline.ghosts",
+        "page 04's Peterson sets",
+    ),
+    "layers": (
+        "PETERSON FETCHED",
+        "see pipeline.layer_records",
+        "page 08's networks and layers",
+    ),
+    "resnets": ("FETCHED", "see pipeline.layer_records", "page 08's activations"),
+    "squeezenet": ("WEIGHTS", "see pipeline.layer_records", "its weights, as halves"),
+}
+"""Commands that take only files: their arguments, what explains them, and the help."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line; reading it imports none of the modules behind it."""
     main = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
@@ -63,45 +94,23 @@ def parser() -> argparse.ArgumentParser:
     paths(objects, "OBJECTS92 LPIPS_WEIGHTS", "see pipeline.objects92")
     objects.add_argument("--folder", type=Path, default=Path("data"))
 
-    human = commands.add_parser("human", help="page 03's analysis of Peterson's sets")
-    paths(human, "PETERSON", "see pipeline.judgments")
-
-    every = commands.add_parser("specifications", help="page 07's Peterson sets")
-    paths(every, "PETERSON IMAGES", "see pipeline.specifications")
-
-    held_out = commands.add_parser("held-out", help="page 07's held-out images")
-    paths(held_out, "PETERSON", "see pipeline.judgments")
-
     simulation = commands.add_parser(
         "simulation", help="coverage of page 03's intervals, false alarms, power"
     )
     paths(simulation, "ALEXNET", "see pipeline.samples")
     simulation.add_argument("--simulations", type=int, default=500)
 
-    people = commands.add_parser("cifar10h", help="page 02's confusions by people")
-    paths(people, "COUNTS", "see pipeline.cifar10h")
-
     roc = commands.add_parser("roc-simulation", help="page 04's ROC intervals")
     roc.add_argument("--simulations", type=int, default=600)
 
-    cifar10 = commands.add_parser("ghosts-cifar10", help="page 04's CIFAR-10 images")
-    paths(cifar10, "LPIPS_WEIGHTS", "see pipeline.objects92")
+    for name, (files, explanation, about) in RECORDERS.items():
+        paths(commands.add_parser(name, help=about), files, explanation)
+    add_own_network(commands)
+    return main
 
-    fruits = commands.add_parser("ghosts-fruits", help="page 04's figure of fruits")
-    paths(fruits, "PETERSON", "see pipeline.judgments")
 
-    imagenet = commands.add_parser("ghosts-imagenet", help="page 04's Peterson sets")
-    paths(imagenet, "PETERSON IMAGES WORDNET", "see pipeline.ghosts")
-
-    silent = commands.add_parser("layers", help="page 08's networks and layers")
-    paths(silent, "PETERSON FETCHED", "see pipeline.layer_records")
-
-    resnets = commands.add_parser("resnets", help="page 08's shipped activations")
-    paths(resnets, "FETCHED", "see pipeline.layer_records")
-
-    weights = commands.add_parser("squeezenet", help="its weights, in half precision")
-    paths(weights, "WEIGHTS", "see pipeline.layer_records")
-
+def add_own_network(commands) -> None:
+    """Add the commands for a reader's own network."""
     embed = commands.add_parser("embed", help="every layer of a network, your images")
     embed.add_argument("--model", required=True, help="of torchvision, as resnet18")
     embed.add_argument(
@@ -123,7 +132,6 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--n-resamples", type=int, default=1000, help="see page 09")
     report.add_argument("--n-orders", type=int, default=100, help="random orders")
     report.add_argument("--seed", type=int, default=0, help="of the random numbers")
-    return main
 
 
 def paths(command: argparse.ArgumentParser, names: str, explanation: str) -> None:
